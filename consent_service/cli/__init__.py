@@ -1,0 +1,1 @@
+"""The command line: the launcher's commands, the worker and the operators' tools."""

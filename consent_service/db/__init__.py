@@ -1,0 +1,1 @@
+"""How the service reaches PostgreSQL, and the PostgreSQL that it brings along."""
