@@ -1,0 +1,1 @@
+"""What limits repetition: idempotency, mail caps, throttles."""

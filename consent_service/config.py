@@ -1,0 +1,72 @@
+"""Settings of one process, read once from the environment; it refuses to start when they are wrong."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from environs import Env, EnvError
+
+from consent_service.errors import SettingsError
+
+DEFAULT_SIGNUPS_PER_IP_PER_HOUR = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a process must know before it starts. A controller's own settings are rows, not environment."""
+
+    database_url: str = field(repr=False)
+    keys_dir: Path
+    data_dir: Path
+    public_url: str
+    demo: bool
+    mail_server: str
+    mail_port: int
+    mail_username: str | None
+    mail_password: str | None = field(repr=False)
+    mail_use_tls: bool
+    mail_use_ssl: bool
+    mail_sender: str
+    trusted_proxies: int
+    signups_per_ip_per_hour: int
+
+    @property
+    def is_https(self) -> bool:
+        """Say whether people reach the service over https: `Secure`, `__Host-` and HSTS go with it."""
+        return self.public_url.startswith("https://")
+
+    @classmethod
+    def from_environ(cls, *, database_variable: str = "DATABASE_URL_APP") -> Self:
+        """Read the settings; raises SettingsError that names the variable and never its value.
+
+        `database_variable` names the login of this process: web and worker have roles of their own.
+        """
+        env = Env()
+        try:
+            return cls(
+                database_url=env.str(database_variable),
+                keys_dir=env.path("CONSENT_KEYS"),
+                data_dir=env.path("CONSENT_DATA"),
+                public_url=_public_url(env.str("PUBLIC_URL")),
+                demo=env.bool("CONSENT_DEMO", default=False),
+                mail_server=env.str("MAIL_SERVER", default="127.0.0.1"),
+                mail_port=env.int("MAIL_PORT", default=25),
+                mail_username=env.str("MAIL_USERNAME", default="") or None,
+                mail_password=env.str("MAIL_PASSWORD", default="") or None,
+                mail_use_tls=env.bool("MAIL_USE_TLS", default=False),
+                mail_use_ssl=env.bool("MAIL_USE_SSL", default=False),
+                mail_sender=env.str("MAIL_SENDER"),
+                trusted_proxies=env.int("TRUSTED_PROXIES", default=0),
+                signups_per_ip_per_hour=env.int("SIGNUPS_PER_IP_PER_HOUR", default=DEFAULT_SIGNUPS_PER_IP_PER_HOUR),
+            )
+        except EnvError as error:
+            raise SettingsError(str(error)) from None
+
+
+def _public_url(text: str) -> str:
+    """Return the base of every link without a trailing slash; raises SettingsError when it is not an http(s) URL."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError("PUBLIC_URL is not an http or https address")
+    return text.rstrip("/")

@@ -1,0 +1,1 @@
+"""The heart: asking, giving, withdrawing and checking consent."""

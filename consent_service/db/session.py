@@ -1,0 +1,99 @@
+"""One transaction per act, opened for one controller.
+
+The row-level-security variable is set for that transaction only, so a connection that goes back to the pool carries
+nothing over to the next act.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+from consent_service import identifiers
+from consent_service.crypto.keyring import Keyring
+
+_act_is_open: ContextVar[bool] = ContextVar("act_is_open", default=False)
+_CONTROLLER = "controller_id"
+_KEYRING = "keyring"
+
+
+class NestedTransactionError(RuntimeError):
+    """A transaction was opened inside another: an act commits whole or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An engine together with the keys that open what is sealed in it."""
+
+    engine: Engine
+    keyring: Keyring
+
+    @contextmanager
+    def transaction(self, controller_id: str) -> Iterator[Session]:
+        """Open one transaction that sees one controller; commit at the end, roll back on any error.
+
+        Raises NestedTransactionError when one is open already, and whatever the database raises: a caller that
+        gets out of this block without an exception knows that the act is durable.
+        """
+        with self._session({_CONTROLLER: controller_id, _KEYRING: self.keyring}) as session:
+            session.execute(
+                text("SELECT set_config('app.controller', :controller, true)"),
+                {"controller": str(identifiers.to_uuid(controller_id, "ctl"))},
+            )
+            yield session
+
+    @contextmanager
+    def platform_transaction(self) -> Iterator[Session]:
+        """Open a transaction that sees no controller's rows, only the directory and, for the worker, the outbox."""
+        with self._session({_KEYRING: self.keyring}) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, info: dict[str, Any]) -> Iterator[Session]:
+        if _act_is_open.get():
+            raise NestedTransactionError
+        token = _act_is_open.set(True)
+        try:
+            with Session(self.engine, expire_on_commit=False, info=info) as session, session.begin():
+                yield session
+        finally:
+            _act_is_open.reset(token)
+
+
+def controller_of(session: Session) -> str:
+    """Return the controller that this transaction was opened for."""
+    return str(session.info[_CONTROLLER])
+
+
+def keyring_of(session: Session) -> Keyring:
+    """Return the keys of this service."""
+    keyring = session.info[_KEYRING]
+    assert isinstance(keyring, Keyring)  # noqa: S101 - set by the only constructor of these sessions
+    return keyring
+
+
+def make_engine(
+    url: str, *, pool_size: int = 5, statement_timeout_ms: int = 5_000, lock_timeout_ms: int = 2_000
+) -> Engine:
+    """Make an engine that waits briefly, never prints parameters, and notices a connection that died.
+
+    `url` is a `postgresql://` URL; timeouts are in milliseconds. A full pool gives up after one second, so that a
+    check is answered *unavailable* and not late.
+    """
+    options = (
+        f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={lock_timeout_ms}"
+        " -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
+    )
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=1,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"options": options, "connect_timeout": 3},
+    )

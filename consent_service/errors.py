@@ -1,0 +1,240 @@
+"""Every way to say no, drawn as a tree.
+
+ConsentServiceError
+├── IdentifierInvalidError
+├── SettingsError
+├── KeyFolderError
+├── SealBrokenError
+├── KeyDestroyedError
+├── LinkInvalidError
+├── LinkExpiredError
+├── ApiKeyInvalidError
+├── NotFoundError
+│   ├── ControllerUnknownError
+│   ├── PurposeUnknownError
+│   ├── NoticeUnknownError
+│   ├── FormUnknownError
+│   ├── RecipientUnknownError
+│   ├── SubjectUnknownError
+│   └── ConsentUnknownError
+├── InvalidInputError
+│   ├── ContactPointInvalidError
+│   ├── NoticeIncompleteError
+│   └── FormDefinitionError
+├── ConflictError
+│   ├── AlreadyExistsError
+│   ├── AlreadyPublishedError
+│   ├── SuppressedError
+│   ├── ObjectedError
+│   ├── RestrictedError
+│   └── IdempotencyInFlightError
+├── IdempotencyMismatchError
+├── MailRefusedError
+└── MailUnavailableError
+
+A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
+each door maps them once.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing that is wrong in what was sent: a JSON pointer, a stable code, and a sentence without personal data."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ConsentServiceError(Exception):
+    """A fact that stops an act; `code` is stable and safe to show to anybody."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class IdentifierInvalidError(ConsentServiceError, ValueError):
+    """The text is not an id of the expected kind."""
+
+    code: ClassVar[str] = "identifier_invalid"
+
+
+class SettingsError(ConsentServiceError):
+    """The environment of this process is wrong; the message names a variable, never its value."""
+
+    code: ClassVar[str] = "settings_invalid"
+
+
+class KeyFolderError(ConsentServiceError):
+    """The key folder is missing, incomplete, damaged or open to other users."""
+
+    code: ClassVar[str] = "key_folder_invalid"
+
+
+class SealBrokenError(ConsentServiceError):
+    """The sealed value was changed, moved, or sealed under another key."""
+
+    code: ClassVar[str] = "seal_broken"
+
+
+class KeyDestroyedError(ConsentServiceError):
+    """The key that sealed this is gone, and with it what it sealed."""
+
+    code: ClassVar[str] = "key_destroyed"
+
+
+class LinkInvalidError(ConsentServiceError):
+    """The link was not signed by this service for this purpose."""
+
+    code: ClassVar[str] = "link_invalid"
+
+
+class LinkExpiredError(ConsentServiceError):
+    """The link was signed by this service and is older than it may be."""
+
+    code: ClassVar[str] = "link_expired"
+
+
+class ApiKeyInvalidError(ConsentServiceError):
+    """The text is not an API key of this service, or the key has ended."""
+
+    code: ClassVar[str] = "api_key_invalid"
+
+
+class NotFoundError(ConsentServiceError):
+    """What was named does not exist for this controller."""
+
+    code: ClassVar[str] = "not_found"
+
+
+class ControllerUnknownError(NotFoundError):
+    """No controller has this key."""
+
+    code: ClassVar[str] = "controller_unknown"
+
+
+class PurposeUnknownError(NotFoundError):
+    """The controller has no such purpose."""
+
+    code: ClassVar[str] = "purpose_unknown"
+
+
+class NoticeUnknownError(NotFoundError):
+    """The purpose has no such notice version."""
+
+    code: ClassVar[str] = "notice_unknown"
+
+
+class FormUnknownError(NotFoundError):
+    """There is no such form, or it has no version in force."""
+
+    code: ClassVar[str] = "form_unknown"
+
+
+class RecipientUnknownError(NotFoundError):
+    """The controller has no such recipient."""
+
+    code: ClassVar[str] = "recipient_unknown"
+
+
+class SubjectUnknownError(NotFoundError):
+    """Nobody is known under this reference."""
+
+    code: ClassVar[str] = "subject_unknown"
+
+
+class ConsentUnknownError(NotFoundError):
+    """No declaration has this id."""
+
+    code: ClassVar[str] = "consent_unknown"
+
+
+class InvalidInputError(ConsentServiceError):
+    """What was sent cannot be understood; `problems` says where and why."""
+
+    code: ClassVar[str] = "invalid_input"
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        """Keep what is wrong, for the door to show in its own form."""
+        super().__init__(", ".join(f"{problem.pointer}: {problem.code}" for problem in problems))
+        self.problems = problems
+
+
+class ContactPointInvalidError(InvalidInputError):
+    """The text is not an e-mail address or a phone number that can be reached."""
+
+    code: ClassVar[str] = "contact_point_invalid"
+
+
+class NoticeIncompleteError(InvalidInputError):
+    """The notice version lacks what the person must be told before the act (GDPR Art. 13)."""
+
+    code: ClassVar[str] = "notice_incomplete"
+
+
+class FormDefinitionError(InvalidInputError):
+    """The form asks in a way that cannot give a valid consent."""
+
+    code: ClassVar[str] = "form_definition_invalid"
+
+
+class ConflictError(ConsentServiceError):
+    """The act contradicts something that stands."""
+
+    code: ClassVar[str] = "conflict"
+
+
+class AlreadyExistsError(ConflictError):
+    """Something with this key exists already."""
+
+    code: ClassVar[str] = "already_exists"
+
+
+class AlreadyPublishedError(ConflictError):
+    """The notice version is in force and never changes."""
+
+    code: ClassVar[str] = "already_published"
+
+
+class SuppressedError(ConflictError):
+    """The address must not be recorded by anybody but the person's own confirmed act."""
+
+    code: ClassVar[str] = "suppressed"
+
+
+class ObjectedError(ConflictError):
+    """The person objected; only their own confirmed act lifts that."""
+
+    code: ClassVar[str] = "objected"
+
+
+class RestrictedError(ConflictError):
+    """Processing of this person's data is restricted (GDPR Art. 18)."""
+
+    code: ClassVar[str] = "restricted"
+
+
+class IdempotencyInFlightError(ConflictError):
+    """The same call is still running."""
+
+    code: ClassVar[str] = "idempotency_in_flight"
+
+
+class IdempotencyMismatchError(ConsentServiceError):
+    """The idempotency key was used with another body."""
+
+    code: ClassVar[str] = "idempotency_mismatch"
+
+
+class MailRefusedError(ConsentServiceError):
+    """The mail server refuses this mail for good."""
+
+    code: ClassVar[str] = "mail_refused"
+
+
+class MailUnavailableError(ConsentServiceError):
+    """The mail server cannot take this mail now."""
+
+    code: ClassVar[str] = "mail_unavailable"

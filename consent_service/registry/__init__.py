@@ -1,0 +1,1 @@
+"""What may be asked: controllers, purposes, notices, recipients, forms."""

@@ -1,0 +1,1 @@
+"""Who it is about; the only home of contact points."""

@@ -1,0 +1,1 @@
+"""The rows of wrapped keys: create, open, destroy."""

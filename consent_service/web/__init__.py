@@ -1,0 +1,1 @@
+"""Manners that the web doors share."""
