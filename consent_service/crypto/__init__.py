@@ -1,0 +1,1 @@
+"""Answers for keys, seals, links and secrets; knows no SQL, no Flask and no clock."""
