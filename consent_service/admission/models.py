@@ -1,4 +1,4 @@
-"""Rows that limit repetition: idempotency records, mails that were sent to an address, addresses that said no, counters."""
+"""Rows that limit repetition: idempotency records, admitted mails, addresses that said no, and counters."""
 
 from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
