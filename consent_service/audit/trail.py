@@ -1,0 +1,148 @@
+"""The only pen of the audit log: one entry per change and per look at personal data, in the acting transaction.
+
+An entry shows its id, type and time and a commitment to its payload. The payload, with the stream it belongs to, its
+number there and the commitment before it, is sealed: under the subject's key where it is about a person, so that it
+cannot be opened, or tied to other entries, once that key is gone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import insert, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from consent_service import identifiers
+from consent_service.audit.models import AuditEntry, AuditEntrySubject, AuditStreamHead
+from consent_service.crypto import canonical, sealing
+from consent_service.db.session import controller_of
+from consent_service.vault import keys
+
+VERSION: Final = 1
+
+#: Every type of entry and what it says; docs/audit-events.md explains them and a test compares the two.
+TYPES: Final = frozenset(
+    {
+        "api_key.created",
+        "api_key.revoked",
+        "consent.given",
+        "consent.refused",
+        "consent.renewed",
+        "consent.withdrawn",
+        "controller.created",
+        "controller.settings_changed",
+        "evidence.revealed",
+        "form.created",
+        "form.version_created",
+        "notice.drafted",
+        "notice.published",
+        "objection.recorded",
+        "operator.created",
+        "preferences.link_requested",
+        "purpose.created",
+        "purpose.retired",
+        "recipient.created",
+        "signup.code_failed",
+        "signup.confirmed",
+        "signup.expired",
+        "signup.reject_undone",
+        "signup.rejected",
+        "signup.replaced",
+        "signup.requested",
+        "subject.created",
+        "subject.restricted",
+        "subject.restriction_lifted",
+        "subject.revealed",
+        "suppression.recorded",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the person, a system by its API key, an operator, or the service itself."""
+
+    kind: Literal["subject", "api_key", "operator", "system"]
+    id: str | None = None
+
+    def __str__(self) -> str:
+        """Write the actor as one word, such as `api_key:key_…`."""
+        return self.kind if self.id is None else f"{self.kind}:{self.id}"
+
+
+SUBJECT: Final = Actor("subject")
+SYSTEM: Final = Actor("system")
+
+
+def record(
+    session: Session,
+    *,
+    type: str,  # noqa: A002 - the log's own word
+    at: datetime,
+    actor: Actor,
+    stream: str,
+    payload: Mapping[str, Any],
+    subject_id: str | None = None,
+) -> str:
+    """Append one entry and return its id (`aud_…`).
+
+    `stream` names what the entry is about (`purpose:newsletter`); its head is locked until commit, so a caller that
+    acts on a subject takes the subject's lock first. `payload` holds JSON values without floats.
+    """
+    if type not in TYPES:
+        raise ValueError(f"{type} is not a documented audit type")
+    entry_id = identifiers.new_id("aud", at=at)
+    entry_key = sealing.random_key()
+    number, previous = _take_place(session, stream)
+    whole = {**payload, "actor": str(actor), "stream": stream, "number": number, "previous": previous, "type": type}
+    plaintext = canonical.canonical_json(whole)
+    commit = canonical.commitment(entry_key, plaintext)
+    sealed_for, sealed = _seal(session, entry_key + plaintext, entry_id=entry_id, subject_id=subject_id)
+    session.execute(
+        insert(AuditEntry).values(
+            controller_id=controller_of(session),
+            id=entry_id,
+            version=VERSION,
+            type=type,
+            occurred_at=at,
+            commit=commit,
+            sealed_for=sealed_for,
+            sealed=sealed,
+        )
+    )
+    if subject_id is not None:
+        session.execute(
+            insert(AuditEntrySubject).values(
+                controller_id=controller_of(session), entry_id=entry_id, subject_id=subject_id
+            )
+        )
+    _move_head(session, stream, number, commit)
+    return entry_id
+
+
+def _take_place(session: Session, stream: str) -> tuple[int, str | None]:
+    """Lock the head of the stream; return the next number and the commitment before it (hex; None at the start)."""
+    head = session.execute(
+        upsert(AuditStreamHead)
+        .values(controller_id=controller_of(session), stream=stream, number=0, commit=b"")
+        .on_conflict_do_update(index_elements=["controller_id", "stream"], set_={"number": AuditStreamHead.number})
+        .returning(AuditStreamHead.number, AuditStreamHead.commit)
+    ).one()
+    return head.number + 1, head.commit.hex() or None
+
+
+def _move_head(session: Session, stream: str, number: int, commit: bytes) -> None:
+    session.execute(
+        update(AuditStreamHead)
+        .where(AuditStreamHead.controller_id == controller_of(session), AuditStreamHead.stream == stream)
+        .values(number=number, commit=commit)
+    )
+
+
+def _seal(session: Session, opening: bytes, *, entry_id: str, subject_id: str | None) -> tuple[str, bytes]:
+    place = {"table": "audit.entry", "column": "sealed", "row_id": entry_id}
+    if subject_id is None:
+        return "controller", keys.seal_for_controller(session, opening, **place)
+    return "subject", keys.seal_for_subject(session, opening, subject_id=subject_id, **place)

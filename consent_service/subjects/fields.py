@@ -1,0 +1,97 @@
+"""What people type and how it is compared: e-mail addresses, phone numbers, and how they are masked."""
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from consent_service.errors import ContactPointInvalidError, FieldProblem
+
+PointKind = Literal["email", "phone", "post"]
+
+#: The contact point that a channel reaches; `ads` is matched by the address that identifies the person in the form.
+POINT_OF_CHANNEL: Final[dict[str, PointKind | None]] = {
+    "email": "email",
+    "sms": "phone",
+    "phone": "phone",
+    "voice_automated": "phone",
+    "post": "post",
+    "direct_message": "phone",
+    "push": None,
+    "ads": "email",
+    "web": None,
+}
+
+_LONGEST_TEXT: Final = 320
+_SHOWN_DIGITS: Final = 3
+_DOT: Final = "•"
+
+
+@dataclass(frozen=True, slots=True)
+class ContactValue:
+    """One way to reach somebody: as it is written and as it is compared. Its repr shows neither."""
+
+    kind: PointKind
+    value: str = field(repr=False)
+    normal: str = field(repr=False)
+
+
+def point_kind(channel: str) -> PointKind | None:
+    """Return which kind of contact point a channel reaches, or None for `web` and `push`."""
+    return POINT_OF_CHANNEL[channel]
+
+
+def parse_email(text: str, *, pointer: str = "/email") -> ContactValue:
+    """Read an e-mail address; IDN domains are compared as A-labels, the local part without regard to case.
+
+    Dots and `+tag` are kept: another address may be another person. Raises ContactPointInvalidError, whose problem
+    carries `email_invalid` and never the address.
+    """
+    cleaned = unicodedata.normalize("NFC", text.strip())
+    if len(cleaned) > _LONGEST_TEXT:
+        raise _invalid(pointer, "email_invalid", "This is not an e-mail address.")
+    try:
+        checked = validate_email(cleaned, check_deliverability=False, test_environment=False)
+    except EmailNotValidError:
+        raise _invalid(pointer, "email_invalid", "This is not an e-mail address.") from None
+    domain = checked.ascii_domain.lower()
+    normal = unicodedata.normalize("NFC", checked.local_part.casefold())
+    return ContactValue(kind="email", value=f"{checked.local_part}@{checked.domain}", normal=f"{normal}@{domain}")
+
+
+def parse_phone(text: str, *, region: str | None = None, pointer: str = "/phone") -> ContactValue:
+    """Read a phone number in E.164, or as it is dialled in `region` (ISO 3166-1 alpha-2).
+
+    Raises ContactPointInvalidError with `phone_region_required` or `phone_invalid`.
+    """
+    cleaned = text.strip()
+    if len(cleaned) > _LONGEST_TEXT:
+        raise _invalid(pointer, "phone_invalid", "This is not a phone number that can be reached.")
+    if region is None and not cleaned.startswith("+"):
+        raise _invalid(pointer, "phone_region_required", "Write the number with + and country code, or give a region.")
+    try:
+        number = phonenumbers.parse(cleaned, region.upper() if region else None)
+    except phonenumbers.NumberParseException:
+        raise _invalid(pointer, "phone_invalid", "This is not a phone number that can be reached.") from None
+    if number.extension or not phonenumbers.is_valid_number(number):
+        raise _invalid(pointer, "phone_invalid", "This is not a phone number that can be reached.")
+    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return ContactValue(kind="phone", value=written, normal=written)
+
+
+def mask(contact: ContactValue) -> str:
+    """Return what may be shown of a contact point: enough to know one's own, too little for anybody else."""
+    if contact.kind == "email":
+        local, _, domain = contact.value.rpartition("@")
+        label, _, top = domain.rpartition(".")
+        return f"{local[:1]}{_DOT * 3}@{label[:1]}{_DOT * 3}.{top}"
+    if contact.kind == "phone":
+        code = phonenumbers.parse(contact.value).country_code
+        return f"+{code} {_DOT * 3} {_DOT * 2} {contact.value[-_SHOWN_DIGITS:]}"
+    return _DOT * 5
+
+
+def _invalid(pointer: str, code: str, detail: str) -> ContactPointInvalidError:
+    return ContactPointInvalidError((FieldProblem(pointer, code, detail),))

@@ -1,0 +1,33 @@
+"""The order of acts: who acts on an address, or on a person, holds its lock until commit, so two acts cannot cross.
+
+Locks are PostgreSQL's transaction-level advisory locks: an address that nobody is known under can be locked too.
+Always take the addresses first (in sorted order), then the subject.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from consent_service.db.session import controller_of
+from consent_service.subjects.fields import ContactValue
+from consent_service.vault import keys
+
+
+def lock_addresses(session: Session, contacts: Iterable[ContactValue]) -> None:
+    """Wait until no other act on any of these addresses runs."""
+    indexes = sorted(keys.index(session, kind=contact.kind, value=contact.normal) for contact in contacts)
+    for blind in indexes:
+        _lock(session, b"address" + blind)
+
+
+def lock_subject(session: Session, subject_id: str) -> None:
+    """Wait until no other act on this person runs."""
+    _lock(session, b"subject" + subject_id.encode())
+
+
+def _lock(session: Session, what: bytes) -> None:
+    digest = hashlib.sha256(controller_of(session).encode() + what).digest()
+    number = int.from_bytes(digest[:8], "big", signed=True)
+    session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
