@@ -4,6 +4,7 @@ ConsentServiceError
 ├── IdentifierInvalidError
 ├── SettingsError
 ├── KeyFolderError
+├── DatabaseStartError
 ├── SealBrokenError
 ├── KeyDestroyedError
 ├── LinkInvalidError
@@ -71,6 +72,12 @@ class KeyFolderError(ConsentServiceError):
     """The key folder is missing, incomplete, damaged or open to other users."""
 
     code: ClassVar[str] = "key_folder_invalid"
+
+
+class DatabaseStartError(ConsentServiceError):
+    """The embedded PostgreSQL cannot be set up or started; the message says what stands in the way."""
+
+    code: ClassVar[str] = "database_start_failed"
 
 
 class SealBrokenError(ConsentServiceError):

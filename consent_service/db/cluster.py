@@ -1,0 +1,106 @@
+"""The files of an embedded PostgreSQL: how a cluster is made, and the superuser's password kept."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from consent_service.db.binaries import QUIET_ENVIRONMENT, Binaries
+from consent_service.db.programs import Account, Program
+from consent_service.errors import DatabaseStartError
+
+SUPERUSER = "postgres"
+BUILTIN_LOCALE_SINCE = 17
+
+
+def initialise(data_dir: Path, *, binaries: Binaries, account: Account | None, password: str) -> None:
+    """Make a new cluster; it is renamed into place, so that an interrupted start leaves nothing half-made."""
+    staging = data_dir.with_name("data.new")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(mode=0o700)
+    locale = (
+        ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        if binaries.major >= BUILTIN_LOCALE_SINCE
+        else ("--locale=C.UTF-8",)
+    )
+    program = Program(
+        name="initdb",
+        arguments=(
+            str(binaries.folder / "initdb"),
+            f"--pgdata={data_argument(staging, account)}",
+            f"--username={SUPERUSER}",
+            "--pwfile=/dev/stdin",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            *locale,
+            "--data-checksums",
+            "--no-instructions",
+        ),
+        environment=QUIET_ENVIRONMENT,
+        folder=staging,
+        account=account,
+    )
+    with tempfile.TemporaryFile() as standard_input:
+        standard_input.write(password.encode())
+        standard_input.seek(0)
+        if account:
+            os.chown(staging, account.uid, account.gid)
+            os.fchown(standard_input.fileno(), account.uid, account.gid)
+        made = subprocess.run(
+            program.leashed(),
+            cwd=staging,
+            env=program.environment,
+            stdin=standard_input,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if made.returncode != 0:
+        reason = made.stderr.strip().splitlines()[-1:] or [f"initdb ended with {made.returncode}"]
+        raise DatabaseStartError(f"PostgreSQL could not make its data folder: {reason[0]}")
+    staging.rename(data_dir)
+
+
+def data_argument(data_dir: Path, account: Account | None) -> str:
+    """Return how the server is told where its data is; it is started in that folder.
+
+    Another account may be unable to walk to the folder from the root (below /root, say). It needs not: it is put into
+    the folder before root's rights are given up, and Linux lets a process name where it is without walking there.
+    """
+    if account is None:
+        return str(data_dir)
+    if not sys.platform.startswith("linux"):
+        raise DatabaseStartError("start the service as an ordinary user: root can hand over its data on Linux only")
+    return "/proc/self/cwd"
+
+
+def refuse_other_version(data_dir: Path, binaries: Binaries) -> None:
+    """Raise DatabaseStartError when the data was made by another major version, which cannot read it."""
+    made_by = int((data_dir / "PG_VERSION").read_text(encoding="ascii"))
+    if made_by != binaries.major:
+        raise DatabaseStartError(
+            f"{data_dir} was made by PostgreSQL {made_by}, and the programs are of {binaries.major}: "
+            "name a folder with the right ones in CONSENT_PG_BIN"
+        )
+
+
+def new_password(password_file: Path) -> str:
+    """Make a password, keep it in a file that only the owner can read, and return it."""
+    password = secrets.token_urlsafe(32)
+    password_file.unlink(missing_ok=True)
+    with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password)
+        file.flush()
+        os.fsync(file.fileno())
+    return password
+
+
+def read_password(password_file: Path) -> str:
+    """Return the kept password; raises DatabaseStartError when it is gone."""
+    try:
+        return password_file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise DatabaseStartError(f"the database's password is missing: put {password_file} back") from None
