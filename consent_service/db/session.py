@@ -76,24 +76,33 @@ def keyring_of(session: Session) -> Keyring:
     return keyring
 
 
-def make_engine(
-    url: str, *, pool_size: int = 5, statement_timeout_ms: int = 5_000, lock_timeout_ms: int = 2_000
-) -> Engine:
-    """Make an engine that waits briefly, never prints parameters, and notices a connection that died.
+def engine_options(
+    *, pool_size: int = 5, statement_timeout_ms: int = 5_000, lock_timeout_ms: int = 2_000
+) -> dict[str, Any]:
+    """Return how an engine waits briefly, never prints parameters, and notices a connection that died.
 
-    `url` is a `postgresql://` URL; timeouts are in milliseconds. A full pool gives up after one second, so that a
-    check is answered *unavailable* and not late.
+    Timeouts are in milliseconds. A full pool gives up after one second, so that a check is answered *unavailable*
+    and not late.
     """
     options = (
         f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={lock_timeout_ms}"
         " -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
     )
-    return create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_timeout=1,
-        pool_pre_ping=True,
-        hide_parameters=True,
-        connect_args={"options": options, "connect_timeout": 3},
+    return {
+        "pool_size": pool_size,
+        "max_overflow": 2,
+        "pool_timeout": 1,
+        "pool_pre_ping": True,
+        "hide_parameters": True,
+        "connect_args": {"options": options, "connect_timeout": 3},
+    }
+
+
+def make_engine(
+    url: str, *, pool_size: int = 5, statement_timeout_ms: int = 5_000, lock_timeout_ms: int = 2_000
+) -> Engine:
+    """Make an engine with `engine_options` for a `postgresql://` URL."""
+    options = engine_options(
+        pool_size=pool_size, statement_timeout_ms=statement_timeout_ms, lock_timeout_ms=lock_timeout_ms
     )
+    return create_engine(url, **options)
