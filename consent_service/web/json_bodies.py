@@ -1,0 +1,84 @@
+"""Reads the JSON body of a request strictly: one object, UTF-8, no key twice, nothing that PostgreSQL cannot keep."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from flask import Request
+
+from consent_service.errors import FieldProblem, InvalidInputError
+from consent_service.web.problems import ProblemError
+
+MEDIA_TYPE: Final = "application/json"
+
+# Far deeper than any body of ours, and far from the depth at which a walk through it would fail.
+_DEEPEST: Final = 32
+
+
+class _DuplicateKeyError(ValueError):
+    """An object names a key twice, and readers would disagree about which one counts."""
+
+
+def read(request: Request) -> dict[str, Any]:
+    """Read the body as one JSON object.
+
+    Raises ProblemError with 415 for another media type and 400 for what is not JSON, and InvalidInputError for a key
+    that stands twice (RFC 8259 §4), a NUL byte or half a surrogate pair.
+    """
+    if request.mimetype != MEDIA_TYPE or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise ProblemError("media_type_unsupported")
+    document = _parse(request.get_data(cache=True))
+    if not isinstance(document, dict):
+        raise InvalidInputError((FieldProblem("", "not_an_object", "The body must be one JSON object."),))
+    problems = tuple(_problems_of_text(document, "", depth=0))
+    if problems:
+        raise InvalidInputError(problems)
+    return document
+
+
+def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except _DuplicateKeyError:
+        problem = FieldProblem("", "duplicate_key", "An object names the same key twice.")
+        raise InvalidInputError((problem,)) from None
+    except (ValueError, RecursionError):
+        # The cause quotes the body, so it must not travel along.
+        raise ProblemError("json_invalid") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise _DuplicateKeyError
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _problems_of_text(value: Any, pointer: str, *, depth: int) -> Iterator[FieldProblem]:  # noqa: ANN401 - any JSON value
+    if depth > _DEEPEST:
+        yield FieldProblem(pointer, "too_deep", "Values are nested too deeply.")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if _cannot_be_kept(key):
+                # The key itself is what is wrong, and it is not repeated.
+                yield FieldProblem(pointer, "text_invalid", "A key has a character that no text may have.")
+            else:
+                yield from _problems_of_text(each, f"{pointer}/{escape(key)}", depth=depth + 1)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _problems_of_text(each, f"{pointer}/{index}", depth=depth + 1)
+    elif isinstance(value, str) and _cannot_be_kept(value):
+        yield FieldProblem(pointer, "text_invalid", "The text has a character that no text may have.")
+
+
+def _cannot_be_kept(text: str) -> bool:
+    return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def escape(key: str) -> str:
+    """Write a key as one step of a JSON pointer (RFC 6901 §3)."""
+    return key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,36 @@
+"""Lets no request through before the key folder is known to be the one of this database."""
+
+from typing import Final
+
+from flask import request
+
+from consent_service.db.session import Database
+from consent_service.errors import KeyFolderError
+from consent_service.vault import fingerprints
+
+# Probes tell an operator what is wrong, so they must answer when something is.
+_ALWAYS_ANSWERED: Final = frozenset({"health.live", "health.ready", "health.expose_metrics"})
+
+
+class KeyGuard:
+    """Remembers that the keys were compared, once for the life of the process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._is_verified = False
+
+    def verify(self) -> None:
+        """Compare the keys; raises KeyFolderError where they differ and OperationalError without a database."""
+        try:
+            with self._database.platform_transaction() as session:
+                fingerprints.verify(session)
+        except KeyFolderError:
+            # Nothing may be done with this database, so nothing stays connected to it.
+            self._database.engine.dispose()
+            raise
+        self._is_verified = True
+
+    def refuse_unverified(self) -> None:
+        """Compare before the first request that seals or opens anything, where the start could not."""
+        if not self._is_verified and request.endpoint not in _ALWAYS_ANSWERED:
+            self.verify()
