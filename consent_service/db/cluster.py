@@ -14,6 +14,7 @@ from consent_service.errors import DatabaseStartError
 
 SUPERUSER = "postgres"
 BUILTIN_LOCALE_SINCE = 17
+STAYS_IN_FOLDER_SINCE = 16
 
 
 def initialise(data_dir: Path, *, binaries: Binaries, account: Account | None, password: str) -> None:
@@ -26,11 +27,12 @@ def initialise(data_dir: Path, *, binaries: Binaries, account: Account | None, p
         if binaries.major >= BUILTIN_LOCALE_SINCE
         else ("--locale=C.UTF-8",)
     )
+    folder, argument = place_of(staging, binaries=binaries, account=account)
     program = Program(
         name="initdb",
         arguments=(
             str(binaries.folder / "initdb"),
-            f"--pgdata={data_argument(staging, account)}",
+            f"--pgdata={argument}",
             f"--username={SUPERUSER}",
             "--pwfile=/dev/stdin",
             "--auth=scram-sha-256",
@@ -40,7 +42,7 @@ def initialise(data_dir: Path, *, binaries: Binaries, account: Account | None, p
             "--no-instructions",
         ),
         environment=QUIET_ENVIRONMENT,
-        folder=staging,
+        folder=folder,
         account=account,
     )
     with tempfile.TemporaryFile() as standard_input:
@@ -51,7 +53,7 @@ def initialise(data_dir: Path, *, binaries: Binaries, account: Account | None, p
             os.fchown(standard_input.fileno(), account.uid, account.gid)
         made = subprocess.run(
             program.leashed(),
-            cwd=staging,
+            cwd=program.folder,
             env=program.environment,
             stdin=standard_input,
             capture_output=True,
@@ -59,22 +61,23 @@ def initialise(data_dir: Path, *, binaries: Binaries, account: Account | None, p
             check=False,
         )
     if made.returncode != 0:
-        reason = made.stderr.strip().splitlines()[-1:] or [f"initdb ended with {made.returncode}"]
-        raise DatabaseStartError(f"PostgreSQL could not make its data folder: {reason[0]}")
+        reason = " ".join(made.stderr.split()) or f"initdb ended with {made.returncode}"
+        raise DatabaseStartError(f"PostgreSQL could not make its data folder: {reason}")
     staging.rename(data_dir)
 
 
-def data_argument(data_dir: Path, account: Account | None) -> str:
-    """Return how the server is told where its data is; it is started in that folder.
+def place_of(data_dir: Path, *, binaries: Binaries, account: Account | None) -> tuple[Path, str]:
+    """Return the folder in which a program of PostgreSQL is started, and how it is told where the data is.
 
     Another account may be unable to walk to the folder from the root (below /root, say). It needs not: it is put into
     the folder before root's rights are given up, and Linux lets a process name where it is without walking there.
+    Before version 16 the programs leave that folder while they look for themselves, so the way must be open to them.
     """
-    if account is None:
-        return str(data_dir)
+    if account is None or binaries.major < STAYS_IN_FOLDER_SINCE:
+        return Path("/"), str(data_dir)
     if not sys.platform.startswith("linux"):
         raise DatabaseStartError("start the service as an ordinary user: root can hand over its data on Linux only")
-    return "/proc/self/cwd"
+    return data_dir, "/proc/self/cwd"
 
 
 def refuse_other_version(data_dir: Path, binaries: Binaries) -> None:

@@ -108,16 +108,17 @@ def command(server: EmbeddedPostgres, *, durable: bool = True) -> Program:
         # Its own reader processes gain nothing on a database of this size.
         settings["io_method"] = "sync"
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    folder, argument = cluster.place_of(server.data_dir, binaries=server.binaries, account=server.account)
     return Program(
         name="postgres",
         arguments=(
             str(server.binaries.folder / "postgres"),
             "-D",
-            cluster.data_argument(server.data_dir, server.account),
+            argument,
             *options,
         ),
         environment=QUIET_ENVIRONMENT,
-        folder=server.data_dir,
+        folder=folder,
         account=server.account,
         stop_signal=signal.SIGINT,
     )
