@@ -1,0 +1,1 @@
+"""What the service says, and in which language: catalogues, pages and mails."""
