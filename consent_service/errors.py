@@ -31,6 +31,7 @@ ConsentServiceError
 │   └── IdempotencyInFlightError
 ├── IdempotencyMismatchError
 ├── MailRefusedError
+│   └── RecipientRefusedError
 └── MailUnavailableError
 
 A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
@@ -239,6 +240,12 @@ class MailRefusedError(ConsentServiceError):
     """The mail server refuses this mail for good."""
 
     code: ClassVar[str] = "mail_refused"
+
+
+class RecipientRefusedError(MailRefusedError):
+    """The mail server says that this address takes no mail."""
+
+    code: ClassVar[str] = "recipient_refused"
 
 
 class MailUnavailableError(ConsentServiceError):
