@@ -1,0 +1,212 @@
+"""The parts that tests share: a PostgreSQL of their own, the service's logins, keys, two controllers and a mail sink.
+
+Every test begins with the same content of the database, so no test can see another's rows. That content is a
+controller named *noise*: a query that forgets its controller finds too much.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, create_engine, make_url
+
+from consent_service.crypto import keyring as key_folder
+from consent_service.crypto.keyring import Keyring
+from consent_service.db import embedded, migrate, roles
+from consent_service.db.roles import Roles
+from consent_service.db.session import Database, make_engine
+from tests import builders
+from tests.smtp_sink import SmtpSink
+
+ROLES = Roles(app="consent_app", worker="consent_worker", retention="consent_retention")
+OWNER = "consent_owner"
+DATABASE = "consent"
+PASSWORD = "known-to-everybody"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running PostgreSQL with one migrated database, and that database's content at the start of every test."""
+
+    superuser_url: str
+    content: dict[str, bytes] = field(default_factory=dict)
+
+    def url(self, *, login: str) -> str:
+        """Return the URL of the database for one of the logins."""
+        return _text(make_url(self.superuser_url).set(username=login, password=PASSWORD, database=DATABASE))
+
+    @property
+    def database_url(self) -> str:
+        """Return the URL of the database for the superuser."""
+        return _text(make_url(self.superuser_url).set(database=DATABASE))
+
+    def prepare(self) -> None:
+        """Create the logins, and migrate the database as an owner who is no superuser."""
+        with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+            # Tests connect thousands of times, and the strength of their password protects nothing.
+            connection.execute("SET scram_iterations = 1")
+            _make_login(connection, OWNER, "CREATE ROLE {} LOGIN CREATEROLE NOSUPERUSER NOBYPASSRLS PASSWORD {}")
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+            )
+            self._migrate()
+            for name in ROLES.names():
+                _make_login(connection, name, "ALTER ROLE {} LOGIN PASSWORD {}")
+
+    def remember(self) -> None:
+        """Take what is in the database now as the start of every test."""
+        with psycopg.connect(self.database_url) as connection:
+            tables = connection.execute(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+            ).fetchall()
+            for (table,) in tables:
+                with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.SQL(table))) as rows:
+                    self.content[table] = b"".join(bytes(part) for part in rows)
+
+    def restore(self) -> None:
+        """Bring back the start of every test; the triggers that keep history are asleep meanwhile."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connection.execute("SET LOCAL session_replication_role = replica")
+            for table, rows in self.content.items():
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.SQL(table)))
+                if rows:
+                    with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.SQL(table))) as copy:
+                        copy.write(rows)
+
+    def _migrate(self) -> None:
+        url = self.url(login=OWNER)
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            roles.create_missing(connection, ROLES)
+        engine.dispose()
+        migrate.upgrade(url, roles=ROLES)
+
+
+@pytest.fixture(scope="session")
+def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that holds the first version of every key."""
+    folder = tmp_path_factory.mktemp("keyring") / "keys"
+    key_folder.create_keyring(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keyring(keys_dir: Path) -> Keyring:
+    """Return the keys of the service."""
+    return key_folder.load_keyring(keys_dir)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, keyring: Keyring) -> Iterator[Cluster]:
+    """Run PostgreSQL for this process of tests, with a migrated database in which *noise* lives."""
+    with embedded.running(tmp_path_factory.mktemp("postgresql"), durable=False) as superuser_url:
+        cluster = Cluster(superuser_url)
+        cluster.prepare()
+        with _database(cluster.url(login=ROLES.app), keyring) as database:
+            builders.make_noise(database)
+        cluster.remember()
+        yield cluster
+
+
+@pytest.fixture
+def fresh(cluster: Cluster) -> Cluster:
+    """Give this test the database as if it were the first one."""
+    cluster.restore()
+    return cluster
+
+
+@pytest.fixture
+def owner_url(fresh: Cluster) -> str:
+    """Return the URL of the login that owns the tables; the service itself never uses it."""
+    return fresh.url(login=OWNER)
+
+
+@pytest.fixture
+def superuser_url(fresh: Cluster) -> str:
+    """Return the URL of the login that may do anything, for looking at what the service wrote."""
+    return fresh.database_url
+
+
+@pytest.fixture
+def app_url(fresh: Cluster) -> str:
+    """Return the URL of the login of the web server."""
+    return fresh.url(login=ROLES.app)
+
+
+@pytest.fixture
+def worker_url(fresh: Cluster) -> str:
+    """Return the URL of the login of the worker."""
+    return fresh.url(login=ROLES.worker)
+
+
+@pytest.fixture
+def retention_url(fresh: Cluster) -> str:
+    """Return the URL of the login that destroys sealed bodies."""
+    return fresh.url(login=ROLES.retention)
+
+
+@pytest.fixture
+def database(app_url: str, keyring: Keyring) -> Iterator[Database]:
+    """Connect as the web server does."""
+    with _database(app_url, keyring) as database:
+        yield database
+
+
+@pytest.fixture
+def worker_database(worker_url: str, keyring: Keyring) -> Iterator[Database]:
+    """Connect as the worker does."""
+    with _database(worker_url, keyring) as database:
+        yield database
+
+
+@pytest.fixture
+def retention_database(retention_url: str, keyring: Keyring) -> Iterator[Database]:
+    """Connect as the jobs that destroy sealed bodies do."""
+    with _database(retention_url, keyring) as database:
+        yield database
+
+
+@pytest.fixture
+def controller(database: Database) -> str:
+    """Create the controller that a test is about, and return its id."""
+    return builders.a_controller(database, key="nordlys")
+
+
+@pytest.fixture
+def other_controller(database: Database) -> str:
+    """Create a second controller, which must not be seen by the first, and return its id."""
+    return builders.a_controller(database, key="fjord")
+
+
+@pytest.fixture
+def smtp_sink() -> Iterator[SmtpSink]:
+    """Run an SMTP server on loopback that keeps every message."""
+    with SmtpSink() as sink:
+        yield sink
+
+
+@contextmanager
+def _database(url: str, keyring: Keyring) -> Iterator[Database]:
+    """Open a Database on a URL for the length of a block."""
+    engine = make_engine(url)
+    try:
+        yield Database(engine, keyring)
+    finally:
+        engine.dispose()
+
+
+def _make_login(connection: psycopg.Connection[tuple[object, ...]], name: str, statement: str) -> None:
+    connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(PASSWORD)))
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
