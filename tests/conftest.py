@@ -4,16 +4,21 @@ Every test begins with the same content of the database, so no test can see anot
 controller named *noise*: a query that forgets its controller finds too much.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from psycopg import sql
 from sqlalchemy import URL, create_engine, make_url
 
+from consent_service import web
+from consent_service.app import create_app
+from consent_service.config import Settings
 from consent_service.crypto import keyring as key_folder
 from consent_service.crypto.keyring import Keyring
 from consent_service.db import embedded, migrate, roles
@@ -56,6 +61,12 @@ class Cluster:
             self._migrate()
             for name in ROLES.names():
                 _make_login(connection, name, "ALTER ROLE {} LOGIN PASSWORD {}")
+
+    def record_keys(self, keyring: Keyring) -> None:
+        """Let the database know its keys, as the first start does."""
+        with psycopg.connect(self.database_url) as connection:
+            for name, fingerprint in key_folder.fingerprints(keyring).items():
+                connection.execute("INSERT INTO key_fingerprint VALUES (%s, %s)", (name, fingerprint))
 
     def remember(self) -> None:
         """Take what is in the database now as the start of every test."""
@@ -111,6 +122,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, keyring: Keyring) -> Itera
     with embedded.running(tmp_path_factory.mktemp("postgresql"), durable=False) as superuser_url:
         cluster = Cluster(superuser_url)
         cluster.prepare()
+        cluster.record_keys(keyring)
         with _database(cluster.url(login=ROLES.app), keyring) as database:
             builders.make_noise(database)
         cluster.remember()
@@ -185,6 +197,55 @@ def controller(database: Database) -> str:
 def other_controller(database: Database) -> str:
     """Create a second controller, which must not be seen by the first, and return its id."""
     return builders.a_controller(database, key="fjord")
+
+
+@pytest.fixture(scope="session")
+def settings(cluster: Cluster, keys_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return the settings of a web server on loopback; its mails find nobody unless a test says where."""
+    return Settings(
+        database_url=cluster.url(login=ROLES.app),
+        keys_dir=keys_dir,
+        data_dir=tmp_path_factory.mktemp("data"),
+        public_url="http://127.0.0.1:8000",
+        demo=False,
+        mail_server="127.0.0.1",
+        mail_port=9,
+        mail_username=None,
+        mail_password=None,
+        mail_use_tls=False,
+        mail_use_ssl=False,
+        mail_sender="post@nordlys.example",
+        trusted_proxies=0,
+        signups_per_ip_per_hour=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[[Settings], Flask]]:
+    """Return what starts a web application and closes its connections in the end."""
+    started: list[Flask] = []
+
+    def start_one(settings: Settings) -> Flask:
+        app = create_app(settings)
+        started.append(app)
+        return app
+
+    yield start_one
+    for app in started:
+        app.extensions[web.EXTENSION].database.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def app(start: Callable[[Settings], Flask], settings: Settings) -> Flask:
+    """Return the one web application of this process of tests."""
+    return start(settings)
+
+
+@pytest.fixture
+def client(app: Flask, fresh: Cluster) -> FlaskClient:
+    """Return a caller of the web application, with the database as at the start of every test."""
+    del fresh
+    return app.test_client()
 
 
 @pytest.fixture
