@@ -15,7 +15,9 @@ ConsentServiceError
 │   ├── PurposeUnknownError
 │   ├── NoticeUnknownError
 │   ├── FormUnknownError
+│   ├── LanguageUnknownError
 │   ├── RecipientUnknownError
+│   ├── ApiKeyUnknownError
 │   ├── SubjectUnknownError
 │   └── ConsentUnknownError
 ├── InvalidInputError
@@ -25,6 +27,7 @@ ConsentServiceError
 ├── ConflictError
 │   ├── AlreadyExistsError
 │   ├── AlreadyPublishedError
+│   ├── NewerNoticePublishedError
 │   ├── SuppressedError
 │   ├── ObjectedError
 │   ├── RestrictedError
@@ -141,10 +144,22 @@ class FormUnknownError(NotFoundError):
     code: ClassVar[str] = "form_unknown"
 
 
+class LanguageUnknownError(NotFoundError):
+    """The form is not in this language; its texts are never mixed with another's (GDPR Art. 12(1))."""
+
+    code: ClassVar[str] = "language_unknown"
+
+
 class RecipientUnknownError(NotFoundError):
     """The controller has no such recipient."""
 
     code: ClassVar[str] = "recipient_unknown"
+
+
+class ApiKeyUnknownError(NotFoundError):
+    """The controller has no such API key."""
+
+    code: ClassVar[str] = "api_key_unknown"
 
 
 class SubjectUnknownError(NotFoundError):
@@ -204,6 +219,12 @@ class AlreadyPublishedError(ConflictError):
     """The notice version is in force and never changes."""
 
     code: ClassVar[str] = "already_published"
+
+
+class NewerNoticePublishedError(ConflictError):
+    """A later notice version was published before this one; history is not put back in force."""
+
+    code: ClassVar[str] = "newer_notice_published"
 
 
 class SuppressedError(ConflictError):

@@ -1,0 +1,166 @@
+"""Answers for purposes: why data is used, on which basis, for how long."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from consent_service import identifiers
+from consent_service.audit import trail
+from consent_service.db.session import controller_of
+from consent_service.errors import AlreadyExistsError, InvalidInputError, PurposeUnknownError
+from consent_service.registry import models, terms
+from consent_service.registry.documents import Reading
+from consent_service.registry.notice_content import KEY
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Why data is used; its texts live in notice versions.
+
+    `double_opt_in` speaks of acts that an authenticated system reports: through a public form everything is confirmed.
+    """
+
+    id: str
+    key: str
+    legal_basis: str
+    double_opt_in: bool
+    special_category: bool
+    valid_for_months: int | None
+    created_at: datetime
+    retired_at: datetime | None
+
+    def is_retired(self, at: datetime) -> bool:
+        """Say whether the purpose had ended at this time."""
+        return self.retired_at is not None and self.retired_at <= at
+
+
+def create(
+    session: Session,
+    *,
+    key: str,
+    legal_basis: str,
+    double_opt_in: bool,
+    special_category: bool = False,
+    valid_for_months: int | None = None,
+    actor: trail.Actor,
+    at: datetime,
+) -> Purpose:
+    """Create a purpose; its texts follow as a notice version.
+
+    Raises InvalidInputError, and AlreadyExistsError where the key is taken. Writes an audit entry.
+    """
+    purpose = Purpose(
+        id=identifiers.new_id("pur", at=at),
+        key=key,
+        legal_basis=legal_basis,
+        double_opt_in=double_opt_in,
+        special_category=special_category,
+        valid_for_months=valid_for_months,
+        created_at=at,
+        retired_at=None,
+    )
+    _demand_valid(purpose)
+    settings = {
+        "key": key,
+        "legal_basis": legal_basis,
+        "double_opt_in": double_opt_in,
+        "special_category": special_category,
+        "valid_for_months": valid_for_months,
+    }
+    added = session.scalar(
+        insert(models.Purpose)
+        .values(controller_id=controller_of(session), id=purpose.id, created_at=at, retired_at=None, **settings)
+        .on_conflict_do_nothing()
+        .returning(models.Purpose.id)
+    )
+    if added is None:
+        raise AlreadyExistsError(f"purpose {key}")
+    trail.record(
+        session,
+        type="purpose.created",
+        at=at,
+        actor=actor,
+        stream=f"purpose:{key}",
+        payload={"purpose_id": purpose.id, **settings},
+    )
+    return purpose
+
+
+def get(session: Session, *, key: str) -> Purpose:
+    """Get a purpose by its key; raises PurposeUnknownError."""
+    row = session.scalar(
+        select(models.Purpose).where(models.Purpose.controller_id == controller_of(session), models.Purpose.key == key)
+    )
+    if row is None:
+        raise PurposeUnknownError
+    return _value(row)
+
+
+def list_all(session: Session) -> tuple[Purpose, ...]:
+    """List the purposes of this controller, retired ones included, by key."""
+    rows = session.scalars(
+        select(models.Purpose)
+        .where(models.Purpose.controller_id == controller_of(session))
+        .order_by(models.Purpose.key)
+    )
+    return tuple(_value(row) for row in rows)
+
+
+def retire(session: Session, *, key: str, actor: trail.Actor, at: datetime) -> Purpose:
+    """End a purpose: it is asked for nowhere any more, and every check says no. Ending it again changes nothing.
+
+    Raises PurposeUnknownError. Writes an audit entry.
+    """
+    purpose = get(session, key=key)
+    ended = session.scalar(
+        update(models.Purpose)
+        .where(
+            models.Purpose.controller_id == controller_of(session),
+            models.Purpose.id == purpose.id,
+            models.Purpose.retired_at.is_(None),
+        )
+        .values(retired_at=at)
+        .returning(models.Purpose.id)
+    )
+    if ended is not None:
+        trail.record(
+            session,
+            type="purpose.retired",
+            at=at,
+            actor=actor,
+            stream=f"purpose:{key}",
+            payload={"purpose_id": purpose.id},
+        )
+    return get(session, key=key)
+
+
+def _demand_valid(purpose: Purpose) -> None:
+    reading = Reading()
+    reading.matching(purpose.key, "/key", pattern=KEY, detail="A key such as newsletter is expected here.")
+    problems = (
+        *reading.problems,
+        *terms.purpose_problems(
+            legal_basis=purpose.legal_basis,
+            double_opt_in=purpose.double_opt_in,
+            special_category=purpose.special_category,
+            valid_for_months=purpose.valid_for_months,
+        ),
+    )
+    if problems:
+        raise InvalidInputError(problems)
+
+
+def _value(row: models.Purpose) -> Purpose:
+    return Purpose(
+        id=row.id,
+        key=row.key,
+        legal_basis=row.legal_basis,
+        double_opt_in=row.double_opt_in,
+        special_category=row.special_category,
+        valid_for_months=row.valid_for_months,
+        created_at=row.created_at,
+        retired_at=row.retired_at,
+    )
