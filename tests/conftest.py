@@ -27,6 +27,8 @@ from consent_service.db.session import Database, make_engine
 from tests import builders
 from tests.smtp_sink import SmtpSink
 
+pytest_plugins = ("tests.rules_report",)
+
 ROLES = Roles(app="consent_app", worker="consent_worker", retention="consent_retention")
 OWNER = "consent_owner"
 DATABASE = "consent"
