@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg import sql
@@ -86,7 +87,7 @@ class Cluster:
         with psycopg.connect(self.database_url) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
             )
             connection.execute("SET LOCAL session_replication_role = replica")
             for table, rows in self.content.items():
@@ -248,6 +249,13 @@ def client(app: Flask, fresh: Cluster) -> FlaskClient:
     """Return a caller of the web application, with the database as at the start of every test."""
     del fresh
     return app.test_client()
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """Let the doors in this process read NOON; `clock.shift(timedelta)` lets time pass."""
+    with time_machine.travel(builders.NOON, tick=False) as traveller:
+        yield traveller
 
 
 @pytest.fixture

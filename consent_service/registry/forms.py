@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row, Select, and_, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -164,7 +164,7 @@ def list_all(session: Session, *, at: datetime) -> tuple[FormVersion, ...]:
     rows = session.execute(
         _versions(session)
         .where(models.FormVersion.effective_at <= at)
-        .distinct(models.Form.key)
+        .ext(distinct_on(models.Form.key))
         .order_by(models.Form.key, models.FormVersion.effective_at.desc(), models.FormVersion.number.desc())
     )
     return tuple(_value(row) for row in rows)

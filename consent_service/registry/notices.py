@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Row, Select, and_, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -177,7 +177,7 @@ def current_of_all(session: Session, *, purpose_keys: Iterable[str], at: datetim
     rows = session.execute(
         _versions(session)
         .where(models.Purpose.key.in_(tuple(purpose_keys)), models.NoticePublication.effective_at <= at)
-        .distinct(models.Purpose.key)
+        .ext(distinct_on(models.Purpose.key))
         .order_by(models.Purpose.key, models.NoticePublication.effective_at.desc(), models.NoticeVersion.number.desc())
     )
     return {version.purpose_key: version for version in map(_value, rows)}
