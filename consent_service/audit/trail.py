@@ -29,6 +29,7 @@ TYPES: Final = frozenset(
         "api_key.revoked",
         "consent.given",
         "consent.refused",
+        "consent.revoked",
         "consent.renewed",
         "consent.withdrawn",
         "controller.created",

@@ -1,0 +1,195 @@
+"""What proves an act: what was shown, how it was answered, when; sealed, in parts that can be destroyed apart.
+
+The controller must prove the individual act and not the set-up of a web site (GDPR Art. 7(1); EDPB 05/2020).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from consent_service import identifiers
+from consent_service.audit import trail
+from consent_service.audit.trail import Actor
+from consent_service.consent import ledger
+from consent_service.consent.models import Evidence, EvidencePart
+from consent_service.db.session import controller_of
+from consent_service.errors import ConsentUnknownError
+from consent_service.registry import controllers
+from consent_service.registry.forms import ShownBox
+from consent_service.vault import keys
+
+TRACE_MONTHS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ActEvidence:
+    """How somebody acted, as the door saw it. IP and user agent form the trace, which is kept apart and shorter."""
+
+    method: str
+    act: str
+    occurred_at: datetime
+    page_url: str | None = None
+    ip: str | None = field(default=None, repr=False)
+    user_agent: str | None = field(default=None, repr=False)
+    operator: str | None = None
+    reference: str | None = field(default=None, repr=False)
+    rendered_by: str = "service"
+    form_id: str | None = None
+    form_version: int | None = None
+    language: str | None = None
+    signals: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_signals(self, **signals: object) -> "ActEvidence":
+        """Return the same evidence with more signals noted."""
+        return replace(self, signals={**self.signals, **signals})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvidence:
+    """The evidence of a declaration in clear; whoever gets this has been written into the audit log."""
+
+    evidence_id: str
+    consent_id: str
+    recorded_at: datetime
+    statement: Mapping[str, Any] = field(repr=False)
+    trace: Mapping[str, Any] | None = field(repr=False)
+
+
+def record(
+    session: Session,
+    *,
+    subject_id: str,
+    consent_id: str,
+    box: ShownBox | None,
+    acts: Mapping[str, ActEvidence],
+    at: datetime,
+) -> str:
+    """Seal the evidence of one declaration and return its id (`evd_…`).
+
+    `box` is what was shown at the box, word for word; `acts` names each act that made up the declaration, such as
+    `submission` and `confirmation`. Traces are kept for twelve months, and not at all where the controller says so.
+    """
+    evidence_id = identifiers.new_id("evd", at=at)
+    session.execute(
+        insert(Evidence).values(
+            controller_id=controller_of(session),
+            id=evidence_id,
+            subject_id=subject_id,
+            consent_id=consent_id,
+            recorded_at=at,
+        )
+    )
+    statement = {
+        "shown": None if box is None else asdict(box),
+        "checked_by_default": False,
+        "acts": {name: _without_trace(act) for name, act in acts.items()},
+    }
+    _add_part(session, evidence_id, subject_id, part="statement", content=statement, delete_after=None)
+    trace = {name: _trace(act) for name, act in acts.items() if act.ip or act.user_agent}
+    if trace and controllers.get(session).keeps_traces:
+        until = ledger.add_months(at, TRACE_MONTHS)
+        _add_part(session, evidence_id, subject_id, part="trace", content=trace, delete_after=until)
+    return evidence_id
+
+
+def reveal(session: Session, *, consent_id: str, reason: str, actor: Actor, at: datetime) -> tuple[OpenedEvidence, ...]:
+    """Open all evidence of a declaration, oldest first, and write down who looked and why.
+
+    Raises ConsentUnknownError where there is none, and KeyDestroyedError after erasure.
+    """
+    rows = session.execute(
+        select(Evidence.id, Evidence.subject_id, Evidence.recorded_at)
+        .where(Evidence.controller_id == controller_of(session), Evidence.consent_id == consent_id)
+        .order_by(Evidence.recorded_at, Evidence.id)
+    ).all()
+    if not rows:
+        raise ConsentUnknownError
+    opened = tuple(_open(session, consent_id, *row) for row in rows)
+    subject_id = rows[0].subject_id
+    trail.record(
+        session,
+        type="evidence.revealed",
+        at=at,
+        actor=actor,
+        stream=f"subject:{subject_id}",
+        payload={"consent": consent_id, "subject": subject_id, "reason": reason},
+        subject_id=subject_id,
+    )
+    return opened
+
+
+def as_document(act: ActEvidence) -> dict[str, Any]:
+    """Write an act as JSON values, for sealing it in a request that waits."""
+    return {**asdict(act), "occurred_at": act.occurred_at.isoformat(), "signals": dict(act.signals)}
+
+
+def from_document(document: Mapping[str, Any]) -> ActEvidence:
+    """Read an act back from JSON values."""
+    return ActEvidence(**{**document, "occurred_at": datetime.fromisoformat(document["occurred_at"])})
+
+
+def _without_trace(act: ActEvidence) -> dict[str, Any]:
+    document = as_document(act)
+    del document["ip"], document["user_agent"]
+    return document
+
+
+def _trace(act: ActEvidence) -> dict[str, str | None]:
+    return {"ip": act.ip, "user_agent": act.user_agent}
+
+
+def _add_part(
+    session: Session,
+    evidence_id: str,
+    subject_id: str,
+    *,
+    part: str,
+    content: Mapping[str, Any],
+    delete_after: datetime | None,
+) -> None:
+    sealed = keys.seal_for_subject(
+        session,
+        json.dumps(content, ensure_ascii=False, sort_keys=True).encode(),
+        subject_id=subject_id,
+        table="evidence_part",
+        column=part,
+        row_id=evidence_id,
+    )
+    session.execute(
+        insert(EvidencePart).values(
+            controller_id=controller_of(session),
+            evidence_id=evidence_id,
+            part=part,
+            sealed=sealed,
+            delete_after=delete_after,
+        )
+    )
+
+
+def _open(
+    session: Session, consent_id: str, evidence_id: str, subject_id: str, recorded_at: datetime
+) -> OpenedEvidence:
+    rows = session.execute(
+        select(EvidencePart.part, EvidencePart.sealed).where(
+            EvidencePart.controller_id == controller_of(session), EvidencePart.evidence_id == evidence_id
+        )
+    )
+    parts: dict[str, Any] = {
+        row.part: json.loads(
+            keys.unseal_for_subject(
+                session,
+                row.sealed,
+                subject_id=subject_id,
+                table="evidence_part",
+                column=row.part,
+                row_id=evidence_id,
+            )
+        )
+        for row in rows
+    }
+    return OpenedEvidence(evidence_id, consent_id, recorded_at, parts.get("statement", {}), parts.get("trace"))

@@ -1,0 +1,149 @@
+"""The only pen of the ledger: acts are added in the order in which they count, and never changed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from consent_service import identifiers
+from consent_service.audit import trail
+from consent_service.audit.trail import Actor
+from consent_service.consent.models import LedgerEntry
+from consent_service.db.session import controller_of
+
+Kind = Literal["given", "renewed", "refused", "withdrawn", "revoked"]
+
+_STEP: Final = timedelta(microseconds=1)
+_AUDITED: Final[dict[Kind, str]] = {
+    "given": "consent.given",
+    "renewed": "consent.renewed",
+    "refused": "consent.refused",
+    "withdrawn": "consent.withdrawn",
+    "revoked": "consent.revoked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a consent holds for: a contact point (none for `web` and `push`), a purpose and a channel of a subject."""
+
+    subject_id: str
+    contact_point_id: str | None
+    purpose_id: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act to record: `occurred_at` is when it is said to have happened, `confirmed_at` when it was confirmed."""
+
+    kind: Kind
+    consent_id: str
+    legal_basis: str
+    evidence_grade: str
+    occurred_at: datetime
+    reason: str
+    notice_id: str | None = None
+    language: str | None = None
+    evidence_id: str | None = None
+    confirmed_at: datetime | None = None
+    valid_for_months: int | None = None
+    counts_from_report: bool = False
+
+
+def append(session: Session, *, series: Series, act: Act, actor: Actor, at: datetime) -> datetime:
+    """Append an act to its series and return the moment from which it counts.
+
+    The caller holds the subject's lock. An act that happens now counts from now, or from just after the series' last
+    entry where another node's clock was ahead; a yes that is reported later (`counts_from_report`) counts from when
+    it happened and does not override anything newer.
+    """
+    effective_at = act.occurred_at if act.counts_from_report else _next_moment(session, series, at)
+    entry_id = identifiers.new_id("led", at=at)
+    audit_id = trail.record(
+        session,
+        type=_AUDITED[act.kind],
+        at=at,
+        actor=actor,
+        stream=f"subject:{series.subject_id}",
+        subject_id=series.subject_id,
+        payload={
+            "entry": entry_id,
+            "consent": act.consent_id,
+            "subject": series.subject_id,
+            "contact_point": series.contact_point_id,
+            "purpose": series.purpose_id,
+            "channel": series.channel,
+            "notice": act.notice_id,
+            "evidence": act.evidence_id,
+            "legal_basis": act.legal_basis,
+            "grade": act.evidence_grade,
+            "effective_at": effective_at.isoformat(),
+            "reason": act.reason,
+        },
+    )
+    session.execute(
+        insert(LedgerEntry).values(
+            controller_id=controller_of(session),
+            id=entry_id,
+            consent_id=act.consent_id,
+            subject_id=series.subject_id,
+            contact_point_id=series.contact_point_id,
+            purpose_id=series.purpose_id,
+            channel=series.channel,
+            kind=act.kind,
+            legal_basis=act.legal_basis,
+            notice_id=act.notice_id,
+            language=act.language,
+            evidence_id=act.evidence_id,
+            evidence_grade=act.evidence_grade,
+            occurred_at=act.occurred_at,
+            confirmed_at=act.confirmed_at,
+            effective_at=effective_at,
+            recorded_at=at,
+            expires_at=_expiry(effective_at, act.valid_for_months),
+            reason=act.reason,
+            actor=str(actor),
+            audit_entry_id=audit_id,
+        )
+    )
+    return effective_at
+
+
+def new_consent_id(at: datetime) -> str:
+    """Mint the id of a declaration when it is asked for or reported."""
+    return identifiers.new_id("con", at=at)
+
+
+def add_months(moment: datetime, months: int) -> datetime:
+    """Return the same day of a later month, or that month's last day where there is none such."""
+    years, month = divmod(moment.month - 1 + months, 12)
+    day = moment.day
+    while True:
+        try:
+            return moment.replace(year=moment.year + years, month=month + 1, day=day)
+        except ValueError:
+            day -= 1
+
+
+def _expiry(effective_at: datetime, months: int | None) -> datetime | None:
+    return None if months is None else add_months(effective_at, months)
+
+
+def _next_moment(session: Session, series: Series, at: datetime) -> datetime:
+    point = LedgerEntry.contact_point_id
+    last = session.scalar(
+        select(LedgerEntry.effective_at)
+        .where(
+            LedgerEntry.controller_id == controller_of(session),
+            LedgerEntry.subject_id == series.subject_id,
+            point.is_(None) if series.contact_point_id is None else point == series.contact_point_id,
+            LedgerEntry.purpose_id == series.purpose_id,
+            LedgerEntry.channel == series.channel,
+        )
+        .order_by(LedgerEntry.effective_at.desc(), LedgerEntry.seq.desc())
+        .limit(1)
+    )
+    return at if last is None else max(at, last + _STEP)

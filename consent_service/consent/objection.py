@@ -1,0 +1,101 @@
+"""The subject objects to direct marketing: no balancing and no override until they ask again (GDPR Art. 21)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from consent_service import identifiers
+from consent_service.audit import trail
+from consent_service.audit.trail import Actor
+from consent_service.consent import signup_requests, withdrawal
+from consent_service.consent.models import Objection
+from consent_service.consent.withdrawal import Scope
+from consent_service.db.session import controller_of
+from consent_service.errors import SubjectUnknownError
+from consent_service.registry import purposes
+from consent_service.subjects import identity, locks, suppression
+from consent_service.subjects.identity import SubjectReference
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedObjection:
+    """An objection that holds from now on; for an address that nobody is known under, without a subject."""
+
+    objection_id: str
+    subject_id: str | None
+    recorded_at: datetime
+
+
+def object_to(
+    session: Session, *, reference: SubjectReference, scope: Scope, reason: str, actor: Actor, at: datetime
+) -> RecordedObjection:
+    """Record an objection to all direct marketing, to a channel, or to a purpose; it counts from now.
+
+    What waits for confirmation within its scope is cancelled. Raises PurposeUnknownError, InvalidInputError, and
+    SubjectUnknownError for an unknown id; an unknown address is suppressed instead.
+    """
+    purpose_id = purposes.get(session, key=scope.purpose).id if scope.purpose is not None else None
+    withdrawal.demand_channel(scope.channel)
+    contacts = [] if reference.named_point is None else [reference.named_point]
+    locks.lock_addresses(session, contacts)
+    signup_requests.cancel_for(session, contacts=contacts, purpose_id=purpose_id, channel=scope.channel, at=at)
+    found = identity.find_subject(session, reference)
+    if found is None:
+        if reference.contact is None:
+            raise SubjectUnknownError
+        suppression_id = suppression.suppress(
+            session,
+            hashed=suppression.address_hash(session, reference.contact),
+            purpose_id=purpose_id,
+            channel=scope.channel,
+            kind="objected",
+            actor=actor,
+            at=at,
+        )
+        return RecordedObjection(suppression_id, None, at)
+    locks.lock_subject(session, found.subject_id)
+    own = [identity.open_point(session, point) for point in identity.list_points(session, subject_id=found.subject_id)]
+    signup_requests.cancel_for(session, contacts=own, purpose_id=purpose_id, channel=scope.channel, at=at)
+    objection_id = identifiers.new_id("obj", at=at)
+    _insert(session, objection_id, found.subject_id, purpose_id, scope, reason, actor, at)
+    return RecordedObjection(objection_id, found.subject_id, at)
+
+
+def _insert(
+    session: Session,
+    objection_id: str,
+    subject_id: str,
+    purpose_id: str | None,
+    scope: Scope,
+    reason: str,
+    actor: Actor,
+    at: datetime,
+) -> None:
+    audit_id = trail.record(
+        session,
+        type="objection.recorded",
+        at=at,
+        actor=actor,
+        stream=f"subject:{subject_id}",
+        payload={
+            "objection": objection_id,
+            "subject": subject_id,
+            "purpose": purpose_id,
+            "channel": scope.channel,
+            "reason": reason,
+        },
+        subject_id=subject_id,
+    )
+    session.execute(
+        insert(Objection).values(
+            controller_id=controller_of(session),
+            id=objection_id,
+            subject_id=subject_id,
+            purpose_id=purpose_id,
+            channel=scope.channel,
+            recorded_at=at,
+            audit_entry_id=audit_id,
+        )
+    )
