@@ -4,7 +4,9 @@ ConsentServiceError
 ├── IdentifierInvalidError
 ├── SettingsError
 ├── KeyFolderError
-├── DatabaseStartError
+├── ServiceStartError
+│   ├── DatabaseStartError
+│   └── ProgramFailedError
 ├── SealBrokenError
 ├── KeyDestroyedError
 ├── LinkInvalidError
@@ -78,7 +80,19 @@ class KeyFolderError(ConsentServiceError):
     code: ClassVar[str] = "key_folder_invalid"
 
 
-class DatabaseStartError(ConsentServiceError):
+class ServiceStartError(ConsentServiceError):
+    """The service cannot start as it was asked to; the message says what to change."""
+
+    code: ClassVar[str] = "service_start_failed"
+
+
+class ProgramFailedError(ServiceStartError):
+    """A program that has to run ended, or was not ready in time, before the service was."""
+
+    code: ClassVar[str] = "program_failed"
+
+
+class DatabaseStartError(ServiceStartError):
     """The embedded PostgreSQL cannot be set up or started; the message says what stands in the way."""
 
     code: ClassVar[str] = "database_start_failed"

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from psycopg import sql
 
 from consent_service.db import binaries as programs_of_postgresql
 from consent_service.db import cluster
@@ -121,6 +122,8 @@ def command(server: EmbeddedPostgres, *, durable: bool = True) -> Program:
         folder=folder,
         account=server.account,
         stop_signal=signal.SIGINT,
+        # Killed outright, it would leave its own children and their shared memory behind.
+        kill_signal=signal.SIGQUIT,
     )
 
 
@@ -159,6 +162,13 @@ def end_leftover(server: EmbeddedPostgres, *, seconds: float = 30.0) -> None:
                 return
             time.sleep(0.05)
     raise DatabaseStartError(f"an earlier PostgreSQL (process {pid}) still uses {server.data_dir} and does not stop")
+
+
+def create_database(server: EmbeddedPostgres, name: str) -> None:
+    """Create the database unless it exists; the server runs."""
+    with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 def find_running(folder: Path) -> EmbeddedPostgres | None:
@@ -202,7 +212,7 @@ def running(folder: Path, *, binaries: Path | None = None, durable: bool = True)
         try:
             process.wait(timeout=program.stop_seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGQUIT)
+            process.send_signal(program.kill_signal)
             process.wait()
         remove_socket_dir(server)
 

@@ -33,6 +33,7 @@ class Program:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 30.0
+    kill_signal: signal.Signals = signal.SIGKILL
 
     def leashed(self) -> list[str]:
         """Return the words that start it so that it gets its stop signal when the calling process ends."""
