@@ -127,6 +127,16 @@ def find_point(session: Session, contact: ContactValue, *, subject_id: str | Non
     return None if row is None else FoundPoint(*row)
 
 
+def get_point(session: Session, *, point_id: str) -> FoundPoint | None:
+    """Find a contact point by its id, whether or not it is still held."""
+    row = session.execute(
+        select(ContactPoint.id, ContactPoint.subject_id, ContactPoint.kind, ContactPoint.verified_at).where(
+            ContactPoint.controller_id == controller_of(session), ContactPoint.id == point_id
+        )
+    ).one_or_none()
+    return None if row is None else FoundPoint(*row)
+
+
 def list_points(session: Session, *, subject_id: str) -> tuple[FoundPoint, ...]:
     """List the contact points that a person holds now, oldest first."""
     rows = session.execute(
