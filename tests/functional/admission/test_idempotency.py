@@ -1,6 +1,6 @@
 """Calls that are made twice, and have one effect (API-02)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,10 +9,10 @@ from consent_service.admission import idempotency
 from consent_service.admission.idempotency import StoredAnswer
 from consent_service.db.session import Database
 from consent_service.errors import IdempotencyInFlightError, IdempotencyMismatchError
+from tests.builders import NOON
 
 pytestmark = pytest.mark.rule("API-02")
 
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 API_KEY, OTHER_API_KEY = (identifiers.new_id("key", at=NOON) for _ in range(2))
 KEY, BODY, OTHER_BODY = b"k" * 32, b"b" * 32, b"c" * 32
 SCOPE = "POST /v1/consents"
@@ -52,40 +52,42 @@ def answer(database: Database, controller: str, *, at: datetime = NOON) -> None:
 
 
 class TestBegin:
-    def test_the_first_call_goes_on(self, app: Database, controller: str) -> None:
-        assert begin(app, controller) is None
+    def test_the_first_call_goes_on(self, database: Database, controller: str) -> None:
+        assert begin(database, controller) is None
 
-    def test_an_equal_call_gets_the_same_answer(self, app: Database, controller: str) -> None:
-        answer(app, controller)
+    def test_an_equal_call_gets_the_same_answer(self, database: Database, controller: str) -> None:
+        answer(database, controller)
 
-        assert begin(app, controller) == StoredAnswer(status=201, sealed=b"sealed")
+        assert begin(database, controller) == StoredAnswer(status=201, sealed=b"sealed")
 
-    def test_the_same_key_with_another_body_is_refused(self, app: Database, controller: str) -> None:
-        answer(app, controller)
+    def test_the_same_key_with_another_body_is_refused(self, database: Database, controller: str) -> None:
+        answer(database, controller)
 
         with pytest.raises(IdempotencyMismatchError):
-            begin(app, controller, body=OTHER_BODY)
+            begin(database, controller, body=OTHER_BODY)
 
-    def test_a_key_counts_for_one_api_key_one_route_and_one_controller(self, app: Database, controller: str) -> None:
-        answer(app, controller)
+    def test_a_key_counts_for_one_api_key_one_route_and_one_controller(
+        self, database: Database, controller: str
+    ) -> None:
+        answer(database, controller)
 
-        assert begin(app, controller, api_key_id=OTHER_API_KEY) is None
-        assert begin(app, controller, scope="POST /v1/withdrawals") is None
-        assert begin(app, identifiers.new_id("ctl", at=NOON)) is None
+        assert begin(database, controller, api_key_id=OTHER_API_KEY) is None
+        assert begin(database, controller, scope="POST /v1/withdrawals") is None
+        assert begin(database, identifiers.new_id("ctl", at=NOON)) is None
 
-    def test_an_equal_call_that_is_still_running_is_told_so(self, app: Database, controller: str) -> None:
+    def test_an_equal_call_that_is_still_running_is_told_so(self, database: Database, controller: str) -> None:
         name = f"{controller} {API_KEY} {SCOPE} {KEY.hex()}"
-        with app.engine.begin() as running:
+        with database.engine.begin() as running:
             running.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
 
             with pytest.raises(IdempotencyInFlightError):
-                begin(app, controller)
+                begin(database, controller)
 
-        assert begin(app, controller) is None
+        assert begin(database, controller) is None
 
-    def test_nothing_is_kept_of_a_call_that_failed(self, app: Database, controller: str) -> None:
+    def test_nothing_is_kept_of_a_call_that_failed(self, database: Database, controller: str) -> None:
         def call_that_fails() -> None:
-            with app.transaction(controller) as session:
+            with database.transaction(controller) as session:
                 idempotency.store(
                     session,
                     api_key_id=API_KEY,
@@ -101,22 +103,22 @@ class TestBegin:
         with pytest.raises(LookupError):
             call_that_fails()
 
-        assert begin(app, controller) is None
+        assert begin(database, controller) is None
 
-    def test_after_30_days_a_key_is_free_again(self, app: Database, controller: str) -> None:
-        answer(app, controller)
+    def test_after_30_days_a_key_is_free_again(self, database: Database, controller: str) -> None:
+        answer(database, controller)
         later = NOON + timedelta(days=30)
 
-        assert begin(app, controller, at=later - timedelta(seconds=1)) is not None
-        assert begin(app, controller, at=later) is None
-        answer(app, controller, at=later)
-        assert begin(app, controller, at=later) is not None
+        assert begin(database, controller, at=later - timedelta(seconds=1)) is not None
+        assert begin(database, controller, at=later) is None
+        answer(database, controller, at=later)
+        assert begin(database, controller, at=later) is not None
 
 
 class TestPurge:
-    def test_only_answers_older_than_30_days_go(self, worker: Database, controller: str) -> None:
-        answer(worker, controller)
+    def test_only_answers_older_than_30_days_go(self, worker_database: Database, controller: str) -> None:
+        answer(worker_database, controller)
 
-        with worker.transaction(controller) as session:
+        with worker_database.transaction(controller) as session:
             assert idempotency.purge(session, at=NOON + timedelta(days=29), limit=10) == 0
             assert idempotency.purge(session, at=NOON + timedelta(days=30), limit=10) == 1

@@ -1,7 +1,7 @@
 """Counting tries."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,8 +9,8 @@ from consent_service import identifiers
 from consent_service.admission import throttle
 from consent_service.admission.throttle import ThrottleState
 from consent_service.db.session import Database
+from tests.builders import NOON
 
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
@@ -27,37 +27,37 @@ def hit(
 
 
 class TestHit:
-    def test_it_allows_as_many_as_the_limit_says(self, app: Database, controller: str) -> None:
-        states = [hit(app, controller) for _ in range(4)]
+    def test_it_allows_as_many_as_the_limit_says(self, database: Database, controller: str) -> None:
+        states = [hit(database, controller) for _ in range(4)]
 
         assert [state.allowed for state in states] == [True, True, True, False]
         assert [state.remaining for state in states] == [2, 1, 0, 0]
 
-    def test_it_begins_anew_when_it_said_it_would(self, app: Database, controller: str) -> None:
-        states = [hit(app, controller, at=NOON + timedelta(minutes=20)) for _ in range(4)]
+    def test_it_begins_anew_when_it_said_it_would(self, database: Database, controller: str) -> None:
+        states = [hit(database, controller, at=NOON + timedelta(minutes=20)) for _ in range(4)]
 
         assert {state.reset_at for state in states} == {NOON + HOUR}
-        assert not hit(app, controller, at=NOON + HOUR - timedelta(seconds=1)).allowed
-        assert hit(app, controller, at=NOON + HOUR).allowed
+        assert not hit(database, controller, at=NOON + HOUR - timedelta(seconds=1)).allowed
+        assert hit(database, controller, at=NOON + HOUR).allowed
 
-    def test_names_and_keys_are_counted_apart(self, app: Database, controller: str) -> None:
+    def test_names_and_keys_are_counted_apart(self, database: Database, controller: str) -> None:
         for _ in range(4):
-            hit(app, controller)
+            hit(database, controller)
 
-        assert hit(app, controller, name="resend").allowed
-        assert hit(app, controller, key=b"b" * 32).allowed
+        assert hit(database, controller, name="resend").allowed
+        assert hit(database, controller, key=b"b" * 32).allowed
 
-    def test_tries_at_the_same_moment_are_all_counted(self, app: Database, controller: str) -> None:
-        with ThreadPoolExecutor(max_workers=10) as pool:
-            states = list(pool.map(lambda _: hit(app, controller), range(30)))
+    def test_tries_at_the_same_moment_are_all_counted(self, database: Database, controller: str) -> None:
+        with ThreadPoolExecutor(max_workers=5) as pool:
+            states = list(pool.map(lambda _: hit(database, controller), range(30)))
 
         assert sum(state.allowed for state in states) == 3
 
 
 class TestPurge:
-    def test_counters_of_windows_long_past_go(self, worker: Database, controller: str) -> None:
-        hit(worker, controller)
+    def test_counters_of_windows_long_past_go(self, worker_database: Database, controller: str) -> None:
+        hit(worker_database, controller)
 
-        with worker.transaction(controller) as session:
+        with worker_database.transaction(controller) as session:
             assert throttle.purge(session, at=NOON + timedelta(days=1), limit=10) == 0
             assert throttle.purge(session, at=NOON + timedelta(days=2), limit=10) == 1
