@@ -1,7 +1,6 @@
 """An SMTP server on loopback that keeps what it is given, so that mail is proved over real SMTP."""
 
 import socket
-from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
@@ -15,11 +14,16 @@ ACCEPTED = "250 OK"
 
 
 class SmtpSink:
-    """Keeps every accepted message; `answer` is what the next ones are told, `stop` and `start` make an outage."""
+    """Keeps every accepted message.
+
+    `answer` is what the next ones are told, `recipient_answer` what the next addresses are told; `stop` and `start`
+    make an outage.
+    """
 
     def __init__(self) -> None:
         self.port = _free_port()
         self.answer = ACCEPTED
+        self.recipient_answer = ACCEPTED
         self.accepted: list[tuple[tuple[str, ...], EmailMessage]] = []
         self._controller: Controller | None = None
 
@@ -34,7 +38,7 @@ class SmtpSink:
 
     def start(self) -> None:
         """Begin to listen."""
-        self._controller = Controller(_Keeper(self._take), hostname=HOST, port=self.port, ready_timeout=10)
+        self._controller = Controller(_Keeper(self), hostname=HOST, port=self.port, ready_timeout=10)
         self._controller.start()
 
     def stop(self) -> None:
@@ -52,7 +56,8 @@ class SmtpSink:
     ) -> None:
         self.stop()
 
-    def _take(self, envelope: Envelope) -> str:
+    def take(self, envelope: Envelope) -> str:
+        """Keep a message where messages are accepted, and return the answer."""
         if self.answer == ACCEPTED:
             content = envelope.content
             assert isinstance(content, bytes)
@@ -64,13 +69,22 @@ class SmtpSink:
 class _Keeper:
     """What aiosmtpd calls for every message."""
 
-    def __init__(self, take: Callable[[Envelope], str]) -> None:
-        self._take = take
+    def __init__(self, sink: SmtpSink) -> None:
+        self._sink = sink
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Answer a recipient."""
+        del server, session, options
+        if self._sink.recipient_answer == ACCEPTED:
+            envelope.rcpt_tos.append(address)
+        return self._sink.recipient_answer
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Answer the end of a message."""
         del server, session
-        return self._take(envelope)
+        return self._sink.take(envelope)
 
 
 def text_of(message: EmailMessage) -> str:

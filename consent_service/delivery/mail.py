@@ -13,8 +13,8 @@ AUTOMATIC: Final[Mapping[str, str]] = {"Auto-Submitted": "auto-generated"}
 class OutgoingMail:
     """One mail to one address. Its repr holds nothing but the Message-ID, so that it may end in a traceback.
 
-    `to` is the normalised address, its domain possibly in Unicode. `sender_name` stands in front of the service's
-    own sender address. `message_id` is with its angle brackets.
+    `to` has its domain as A-labels; the part before the @ may be Unicode. `sender_name` stands in front of the
+    service's own sender address. `message_id` is with its angle brackets.
     """
 
     to: str = field(repr=False)

@@ -1,0 +1,448 @@
+"""The worker against a real PostgreSQL and a real SMTP server, both of which go away now and then."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from threading import Event, Thread
+
+import psycopg
+import pytest
+from sqlalchemy import select
+
+from consent_service import clock
+from consent_service.db.session import Database
+from consent_service.delivery import outbox, worker
+from consent_service.delivery.messages import Cancelled, Deferred
+from consent_service.delivery.models import OutboxMessage
+from consent_service.delivery.worker import Job
+from tests.builders import NOON
+from tests.functional.delivery.conftest import Letters, PlainTransport
+from tests.smtp_sink import SmtpSink
+
+#: Long enough for a busy machine; nothing waits for it where all is well.
+PATIENCE = 30.0
+NEVER = 3600.0
+
+
+def enqueue(database: Database, controller: str, reference: str = "req_A", *, at: datetime = NOON) -> str:
+    with database.transaction(controller) as session:
+        return outbox.enqueue(session, kind="letter", reference=reference, at=at)
+
+
+def drain(database: Database, letters: Letters, transport: PlainTransport, *, at: datetime = NOON) -> int:
+    return worker.drain(database, handlers={"letter": letters}, transport=transport, at=at)
+
+
+def get_message(database: Database, controller: str, message_id: str) -> OutboxMessage:
+    with database.transaction(controller) as session:
+        return session.scalars(select(OutboxMessage).where(OutboxMessage.id == message_id)).one()
+
+
+class TestDrain:
+    def test_a_message_is_sent_once(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        message_id = enqueue(database, controller)
+
+        handled = [drain(worker_database, letters, plain_transport) for _ in range(2)]
+
+        assert handled == [1, 0]
+        assert [message["Subject"] for message in smtp_sink.messages] == ["req_A"]
+        assert letters.was_accepted == ["req_A"]
+        assert get_message(database, controller, message_id).state == "sent"
+
+    def test_nothing_is_prepared_for_a_message_that_was_cancelled(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        enqueue(database, controller)
+        with database.transaction(controller) as session:
+            outbox.cancel(session, kind="letter", reference="req_A", at=NOON)
+
+        drain(worker_database, letters, plain_transport)
+
+        assert letters.prepared == []
+        assert smtp_sink.messages == []
+
+    def test_what_must_not_be_sent_any_more_is_cancelled(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        message_id = enqueue(database, controller)
+        letters.answers["req_A"] = Cancelled("request_expired")
+
+        drain(worker_database, letters, plain_transport)
+
+        message = get_message(database, controller, message_id)
+        assert (message.state, message.last_error) == ("cancelled", "request_expired")
+        assert smtp_sink.messages == []
+
+    def test_what_may_not_be_sent_yet_waits_until_then(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        enqueue(database, controller)
+        letters.answers["req_A"] = Deferred(NOON + timedelta(hours=24))
+        drain(worker_database, letters, plain_transport)
+        letters.answers.clear()
+
+        early = drain(worker_database, letters, plain_transport, at=NOON + timedelta(hours=23))
+        on_time = drain(worker_database, letters, plain_transport, at=NOON + timedelta(hours=24))
+
+        assert (early, on_time) == (0, 1)
+        assert len(smtp_sink.messages) == 1
+
+    def test_mail_waits_while_the_mail_server_is_down_and_goes_out_later(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        message_id = enqueue(database, controller)
+        smtp_sink.stop()
+        drain(worker_database, letters, plain_transport)
+        waiting = get_message(database, controller, message_id)
+        smtp_sink.start()
+
+        drain(worker_database, letters, plain_transport, at=NOON + timedelta(minutes=1))
+
+        assert (waiting.state, waiting.last_error) == ("ready", "mail_unavailable")
+        assert len(smtp_sink.messages) == 1
+        assert letters.has_failed == []
+
+    def test_after_the_last_try_somebody_is_told(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        message_id = enqueue(database, controller)
+        smtp_sink.stop()
+
+        for days in range(outbox.MOST_ATTEMPTS):
+            drain(worker_database, letters, plain_transport, at=NOON + timedelta(days=2 * days))
+
+        assert letters.has_failed == [("req_A", False)]
+        assert get_message(database, controller, message_id).state == "dead"
+
+    def test_a_refused_address_is_told_at_once(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        message_id = enqueue(database, controller)
+        smtp_sink.recipient_answer = "550 5.1.1 no such user"
+
+        drain(worker_database, letters, plain_transport)
+
+        assert letters.has_failed == [("req_A", True)]
+        assert get_message(database, controller, message_id).state == "dead"
+
+    def test_one_broken_message_does_not_stop_the_others(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        broken = enqueue(database, controller, "req_A")
+        enqueue(database, controller, "req_B", at=NOON + timedelta(seconds=1))
+        letters.answers["req_A"] = LookupError("kari@nordmann.example")
+
+        drain(worker_database, letters, plain_transport, at=NOON + timedelta(seconds=1))
+
+        assert [message["Subject"] for message in smtp_sink.messages] == ["req_B"]
+        assert get_message(database, controller, broken).last_error == "LookupError"
+
+    def test_a_kind_that_nobody_knows_yet_waits_for_a_newer_worker(
+        self, database: Database, worker_database: Database, controller: str, plain_transport: PlainTransport
+    ) -> None:
+        message_id = enqueue(database, controller)
+
+        worker.drain(worker_database, handlers={}, transport=plain_transport, at=NOON)
+
+        message = get_message(database, controller, message_id)
+        assert (message.state, message.last_error) == ("ready", "kind_unknown")
+
+    def test_two_workers_send_nothing_twice(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        references = [f"req_{number}" for number in range(30)]
+        for reference in references:
+            enqueue(database, controller, reference)
+        workers = [Thread(target=drain, args=(worker_database, letters, plain_transport)) for _ in range(2)]
+
+        for thread in workers:
+            thread.start()
+        for thread in workers:
+            thread.join()
+
+        assert Counter(message["Subject"] for message in smtp_sink.messages) == Counter(references)
+
+
+class PowerCut(BaseException):
+    """The process ends here, whatever anybody wanted to do afterwards."""
+
+
+class TestDyingHalfWay:
+    def test_a_mail_whose_sending_was_not_settled_goes_again_under_the_same_message_id(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+    ) -> None:
+        enqueue(database, controller)
+
+        def die() -> None:
+            raise PowerCut
+
+        plain_transport.then = die
+        with pytest.raises(PowerCut):
+            drain(worker_database, letters, plain_transport)
+        plain_transport.then = lambda: None
+
+        during_the_lease = drain(worker_database, letters, plain_transport, at=NOON + timedelta(minutes=1))
+        after_it = drain(worker_database, letters, plain_transport, at=NOON + worker.LEASE)
+
+        assert (during_the_lease, after_it) == (0, 1)
+        first, second = smtp_sink.messages
+        assert first["Message-ID"] == second["Message-ID"]
+
+    def test_a_message_that_kills_every_worker_is_given_up(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+    ) -> None:
+        message_id = enqueue(database, controller)
+
+        def die() -> None:
+            raise PowerCut
+
+        plain_transport.then = die
+        for tries in range(outbox.MOST_ATTEMPTS):
+            with pytest.raises(PowerCut):
+                drain(worker_database, letters, plain_transport, at=NOON + tries * worker.LEASE)
+        drain(worker_database, letters, plain_transport, at=NOON + outbox.MOST_ATTEMPTS * worker.LEASE)
+
+        message = get_message(database, controller, message_id)
+        assert (message.state, message.last_error) == ("dead", "abandoned")
+
+
+class Outage:
+    """Cuts every connection to the database and refuses new ones, until it ends."""
+
+    def __init__(self, superuser_url: str) -> None:
+        self._name = psycopg.conninfo.conninfo_to_dict(superuser_url)["dbname"]
+        self._elsewhere = psycopg.conninfo.make_conninfo(superuser_url, dbname="postgres")
+
+    def begin(self) -> None:
+        self._execute(f"ALTER DATABASE {self._name} WITH ALLOW_CONNECTIONS false")
+        self._execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{self._name}'"  # noqa: S608 - our own name
+        )
+
+    def end(self) -> None:
+        self._execute(f"ALTER DATABASE {self._name} WITH ALLOW_CONNECTIONS true")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._elsewhere, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture
+def outage(superuser_url: str) -> Iterator[Outage]:
+    outage = Outage(superuser_url)
+    yield outage
+    outage.end()
+
+
+@contextmanager
+def running(
+    database: Database, letters: Letters, transport: PlainTransport, *, jobs: tuple[Job, ...] = ()
+) -> Iterator[Event]:
+    """Run a worker that looks by itself once an hour, and stop it at the end."""
+    stop = Event()
+    thread = Thread(
+        target=worker.run,
+        args=(database,),
+        kwargs={
+            "handlers": {"letter": letters},
+            "transport": transport,
+            "stop": stop,
+            "jobs": jobs,
+            "poll_seconds": NEVER,
+        },
+    )
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def told(letters: Letters) -> Event:
+    """Return what is set whenever a mail was accepted."""
+    event = Event()
+    letters.on_accepted = event.set
+    return event
+
+
+class TestRun:
+    def test_a_commit_wakes_it(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+    ) -> None:
+        sent = told(letters)
+
+        with running(worker_database, letters, plain_transport):
+            for _ in range(3):
+                sent.clear()
+                enqueue(database, controller, at=clock.now())
+                assert sent.wait(PATIENCE)
+
+    def test_it_finishes_the_message_in_hand_before_it_stops(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+    ) -> None:
+        message_id = enqueue(database, controller, "req_A", at=clock.now())
+        waiting = enqueue(database, controller, "req_B", at=clock.now())
+
+        with running(worker_database, letters, plain_transport) as stop:
+            plain_transport.then = stop.set
+            assert stop.wait(PATIENCE)
+
+        states = {get_message(database, controller, each).state for each in (message_id, waiting)}
+        assert states == {"sent", "ready"}
+        assert get_message(database, controller, waiting).locked_until is None
+
+    def test_it_comes_back_when_postgresql_does(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        outage: Outage,
+    ) -> None:
+        sent = told(letters)
+        enqueue(database, controller, "req_A", at=clock.now())
+
+        with running(worker_database, letters, plain_transport):
+            assert sent.wait(PATIENCE)
+            sent.clear()
+            outage.begin()
+            outage.end()
+            database.engine.dispose()
+            enqueue(database, controller, "req_B", at=clock.now())
+            assert sent.wait(PATIENCE)
+
+    def test_what_was_sent_while_postgresql_was_away_is_settled_afterwards(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+        smtp_sink: SmtpSink,
+        outage: Outage,
+    ) -> None:
+        sent = told(letters)
+        message_id = enqueue(database, controller, at=clock.now())
+        plain_transport.then = outage.begin
+
+        with running(worker_database, letters, plain_transport):
+            smtp_sink_has_it = wait_for(lambda: len(smtp_sink.messages) == 1)
+            outage.end()
+            assert sent.wait(PATIENCE)
+
+        database.engine.dispose()
+        assert smtp_sink_has_it
+        assert len(smtp_sink.messages) == 1
+        assert get_message(database, controller, message_id).state == "sent"
+
+
+class TestJobs:
+    def test_a_job_runs_at_the_start_and_one_that_fails_stops_nothing(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+    ) -> None:
+        swept, sent = Event(), told(letters)
+
+        def fail(*_: object) -> None:
+            raise LookupError
+
+        def sweep(*_: object) -> None:
+            swept.set()
+
+        jobs = (Job("fail", timedelta(hours=1), fail), Job("sweep", timedelta(hours=1), sweep))
+        enqueue(database, controller, at=clock.now())
+
+        with running(worker_database, letters, plain_transport, jobs=jobs):
+            assert swept.wait(PATIENCE)
+            assert sent.wait(PATIENCE)
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """Look until the condition holds, for as long as a test may wait."""
+    pause = Event()
+    return any(condition() or pause.wait(0.05) for _ in range(int(PATIENCE / 0.05)))
