@@ -22,6 +22,7 @@ from consent_service.web.problem_types import ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
 
+_CHALLENGE: Final = 'Bearer realm="consent service"'
 _RETRY_AFTER_SECONDS: Final = "5"
 _WHEN_UNABLE: Final = "consent_service_when_unable"
 # Headers of Werkzeug's own exceptions that carry meaning; the rest is ours to set.
@@ -99,6 +100,8 @@ def render(problem: Problem) -> Response:
     body.update(problem.members)
     answer = Response(orjson.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)
     answer.headers.update(problem.headers)
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        answer.headers.setdefault("WWW-Authenticate", _CHALLENGE)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
