@@ -12,14 +12,14 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from consent_service import web
-from consent_service.api import health
+from consent_service.api import blueprints, checks, consents, health, reference, subjects, withdrawals
 from consent_service.config import Settings
 from consent_service.crypto import keyring
 from consent_service.db import session as db_session
 from consent_service.db.base import Base
 from consent_service.db.migrate import MIGRATIONS
 from consent_service.db.session import Database
-from consent_service.web import access, errors, headers, logs, problems, request_ids, request_log
+from consent_service.web import access, errors, headers, logs, problems, request_ids, request_log, throttling
 from consent_service.web.json_answers import OrjsonProvider
 from consent_service.web.key_guard import KeyGuard
 from consent_service.web.metrics import Metrics
@@ -27,6 +27,7 @@ from consent_service.web.metrics import Metrics
 #: No body of ours comes near it; a longer one is refused before it is read.
 LARGEST_BODY_BYTES: Final = 256 * 1024
 
+_API: Final = (checks.blueprint, consents.blueprint, withdrawals.blueprint, subjects.blueprint)
 _ROOT: Final = Path(__file__).resolve().parents[1]
 
 
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[web.EXTENSION] = service
     _watch_requests(app)
     _guard_keys(app, service.database)
-    _register_doors(app)
+    _register_doors(app, settings)
     access.demand_callers(app)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]
@@ -67,6 +68,7 @@ def _connect(app: Flask) -> Engine:
 def _watch_requests(app: Flask) -> None:
     metrics = Metrics()
     app.extensions[health.METRICS_EXTENSION] = metrics
+    throttling.install(app)
     errors.register(app, render_page=problems.render)
 
     @app.before_request
@@ -79,10 +81,15 @@ def _watch_requests(app: Flask) -> None:
         return request_log.finish(headers.protect(answer), metrics=metrics)
 
 
-def _register_doors(app: Flask) -> None:
+def _register_doors(app: Flask, settings: Settings) -> None:
     # Flask made this route itself, so it cannot carry a decorator.
     access.caller(access.PUBLIC)(app.view_functions["static"])
-    app.register_blueprint(health.blueprint)
+    for door in (health.blueprint, reference.blueprint):
+        app.register_blueprint(door)
+    api = blueprints.make_api(app, public_url=settings.public_url)
+    for chapter in _API:
+        api.register_blueprint(chapter)
+    app.extensions[reference.EXTENSION] = reference.document(api)
 
 
 def _guard_keys(app: Flask, database: Database) -> None:

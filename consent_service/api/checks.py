@@ -1,0 +1,93 @@
+"""Answers what every sender asks first: whether this person may be contacted."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import marshmallow as ma
+
+from consent_service.api.acts import Act, authorised
+from consent_service.api.blueprints import ApiBlueprint
+from consent_service.api.fields import Choice, PurposeKey, Text, Timestamp
+from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
+from consent_service.consent import check, rules
+from consent_service.consent.check import CheckRequest, Decision
+from consent_service.web import throttling
+from consent_service.web.problems import when_unable
+
+blueprint = ApiBlueprint("checks", __name__, description="May this person be contacted?")
+
+
+@dataclass(frozen=True, slots=True)
+class SentCheck:
+    """A question as it was sent."""
+
+    subject: SentReference = field(repr=False)
+    purpose: str
+    channel: str
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+    recipient: str | None = None
+    min_evidence: str | None = None
+
+
+class CheckSchema(ma.Schema):
+    """A question. An unknown purpose or channel is no mistake: the answer is no and says why."""
+
+    subject = ma.fields.Nested(SubjectReferenceSchema, required=True)
+    purpose = PurposeKey(required=True)
+    channel = Text(longest=100, required=True)
+    as_of = Timestamp(allow_none=True, metadata={"description": "What held then? Not in the future."})
+    known_at = Timestamp(allow_none=True, metadata={"description": "Leave out what was recorded later."})
+    recipient = Text(longest=100, allow_none=True, metadata={"description": "The key of a recipient."})
+    min_evidence = Choice(*rules.GRADES, allow_none=True)
+
+    @ma.post_load
+    def _read(self, data: dict[str, Any], **_: Any) -> SentCheck:  # noqa: ANN401 - marshmallow's signature
+        return SentCheck(**data)
+
+
+class DecisionSchema(ma.Schema):
+    """The answer. `valid_until` is a time to send by, and no licence to keep a yes."""
+
+    allowed = ma.fields.Boolean(required=True)
+    status = Choice(*rules.DPV_STATUS, required=True)
+    reason = ma.fields.String(required=True)
+    purpose = ma.fields.String(required=True)
+    channel = ma.fields.String(required=True)
+    legal_basis = ma.fields.String(required=True, allow_none=True)
+    subject_id = ma.fields.String(required=True, allow_none=True)
+    consent_id = ma.fields.String(required=True, allow_none=True)
+    notice_version = ma.fields.Integer(required=True, allow_none=True)
+    language = ma.fields.String(required=True, allow_none=True)
+    given_at = Timestamp(required=True, allow_none=True)
+    confirmed_at = Timestamp(required=True, allow_none=True)
+    withdrawn_at = Timestamp(required=True, allow_none=True)
+    expires_at = Timestamp(required=True, allow_none=True)
+    valid_until = Timestamp(required=True, allow_none=True)
+    obligations = ma.fields.List(ma.fields.String(), required=True)
+    decision_id = ma.fields.String(required=True)
+    evaluated_at = Timestamp(required=True)
+
+
+@blueprint.route("/v1/checks", methods=["POST"])
+@authorised("check", budget=throttling.CHECKS)
+@when_unable(allowed=False, reason="unavailable")
+@blueprint.response(200, DecisionSchema)
+@blueprint.arguments(CheckSchema)
+def decide(act: Act, sent: SentCheck) -> Decision:
+    """Check one person, purpose and channel.
+
+    200 also when the answer is no, and for a person never seen. Whatever goes wrong here says no in its body too.
+    """
+    act.demand_purpose(sent.purpose)
+    request = CheckRequest(
+        reference=sent.subject.resolve(system=act.api_key.system),
+        purpose=sent.purpose,
+        channel=sent.channel,
+        as_of=sent.as_of,
+        known_at=sent.known_at,
+        recipient=sent.recipient,
+        min_evidence=sent.min_evidence,
+    )
+    return check.decide(act.session, request=request, at=act.at)

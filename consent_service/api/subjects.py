@@ -1,0 +1,163 @@
+"""Says who somebody is, and shows clear values to whoever gives a reason for looking."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import marshmallow as ma
+
+from consent_service.api.acts import Act, authorised
+from consent_service.api.blueprints import ApiBlueprint
+from consent_service.api.fields import Flag, Text, Timestamp
+from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
+from consent_service.errors import SubjectUnknownError
+from consent_service.subjects import identity, restriction
+from consent_service.subjects.identity import MaskedContactPoint, RevealedSubject
+
+blueprint = ApiBlueprint("subjects", __name__, description="Who somebody is.")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSubject:
+    """A person, by the opaque id alone."""
+
+    subject_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSubject:
+    """A person as the API shows them: contact points are masked."""
+
+    subject_id: str
+    is_restricted: bool
+    contact_points: tuple[MaskedContactPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRestriction:
+    """Whether processing is restricted now."""
+
+    subject_id: str
+    is_restricted: bool
+
+
+class FoundSubjectSchema(ma.Schema):
+    """The id of a person."""
+
+    subject_id = ma.fields.String(required=True)
+
+
+class MaskedContactPointSchema(ma.Schema):
+    """A contact point, masked."""
+
+    id = ma.fields.String(required=True)
+    kind = ma.fields.String(required=True)
+    masked = ma.fields.String(required=True)
+    verified_at = Timestamp(required=True, allow_none=True)
+
+
+class ShownSubjectSchema(FoundSubjectSchema):
+    """A person with masked contact points."""
+
+    restricted = ma.fields.Boolean(required=True, attribute="is_restricted")
+    contact_points = ma.fields.List(ma.fields.Nested(MaskedContactPointSchema), required=True)
+
+
+class RestrictionSchema(ma.Schema):
+    """Whether to restrict processing or to lift the restriction, and why."""
+
+    restricted = Flag(required=True)
+    reason = Text(longest=500, required=True)
+
+
+class ShownRestrictionSchema(FoundSubjectSchema):
+    """Whether processing is restricted now."""
+
+    restricted = ma.fields.Boolean(required=True, attribute="is_restricted")
+
+
+class ReasonSchema(ma.Schema):
+    """Why somebody looks."""
+
+    reason = Text(longest=500, required=True)
+
+
+class ClearContactPointSchema(ma.Schema):
+    """A contact point in clear."""
+
+    kind = ma.fields.String(required=True)
+    value = ma.fields.String(required=True)
+
+
+class ClearExternalIdSchema(ma.Schema):
+    """What another system calls the person."""
+
+    system = ma.fields.String(required=True)
+    value = ma.fields.String(required=True)
+
+
+class RevealedSubjectSchema(FoundSubjectSchema):
+    """The clear values of a person."""
+
+    contact_points = ma.fields.List(ma.fields.Nested(ClearContactPointSchema), required=True)
+    external_ids = ma.fields.List(ma.fields.Nested(ClearExternalIdSchema), required=True)
+    personal_fields = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
+
+
+@blueprint.route("/v1/subjects/lookup", methods=["POST"])
+@authorised("subjects:read")
+@blueprint.response(200, FoundSubjectSchema)
+@blueprint.arguments(SubjectReferenceSchema)
+def look_up(act: Act, sent: SentReference) -> FoundSubject:
+    """Find the id of a person by a contact point or an external id."""
+    found = identity.find_subject(act.session, sent.resolve(system=act.api_key.system))
+    if found is None:
+        raise SubjectUnknownError
+    return FoundSubject(found.subject_id)
+
+
+@blueprint.route("/v1/subjects/<id(sub):subject_id>", methods=["GET"])
+@authorised("subjects:read")
+@blueprint.response(200, ShownSubjectSchema)
+def show(act: Act, *, subject_id: str) -> ShownSubject:
+    """Show a person with masked contact points."""
+    points = identity.list_contact_points(act.session, subject_id=subject_id)
+    restricted = restriction.is_restricted(act.session, subject_id=subject_id, at=act.at)
+    return ShownSubject(subject_id=subject_id, is_restricted=restricted, contact_points=points)
+
+
+@blueprint.route("/v1/subjects/<id(sub):subject_id>/reveal", methods=["POST"])
+@authorised("subjects:write", changes=True)
+@blueprint.response(200, RevealedSubjectSchema)
+@blueprint.arguments(ReasonSchema)
+def reveal(act: Act, sent: dict[str, Any], *, subject_id: str) -> dict[str, Any]:
+    """Show the clear values of a person.
+
+    Who looked and why is written into the audit log. A repeated call gets the id alone.
+    """
+    revealed = identity.reveal(act.session, subject_id=subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
+    act.remember_only({"subject_id": revealed.subject_id})
+    return _clear(revealed)
+
+
+@blueprint.route("/v1/subjects/<id(sub):subject_id>/restriction", methods=["POST"])
+@authorised("subjects:write", changes=True)
+@blueprint.response(200, ShownRestrictionSchema)
+@blueprint.arguments(RestrictionSchema)
+def restrict(act: Act, sent: dict[str, Any], *, subject_id: str) -> ShownRestriction:
+    """Restrict processing of a person's data, or lift the restriction (GDPR Art. 18).
+
+    While it is restricted, every check says no.
+    """
+    identity.list_contact_points(act.session, subject_id=subject_id)
+    change = restriction.restrict if sent["restricted"] else restriction.lift
+    change(act.session, subject_id=subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
+    return ShownRestriction(subject_id=subject_id, is_restricted=sent["restricted"])
+
+
+def _clear(revealed: RevealedSubject) -> dict[str, Any]:
+    return {
+        "subject_id": revealed.subject_id,
+        "contact_points": [{"kind": kind, "value": value} for kind, value in revealed.contact_points],
+        "external_ids": [{"system": system, "value": value} for system, value in revealed.external_ids],
+        "personal_fields": dict(revealed.personal_fields),
+    }
