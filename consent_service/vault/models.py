@@ -54,3 +54,13 @@ class KeyFingerprint(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
+
+
+class Installation(Base):
+    """What this database was made for, said once at its birth: a demo never becomes anything else, nor the reverse."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("kind IN ('live', 'demo')", name="kind"),)
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[Moment]

@@ -84,9 +84,17 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_key_fingerprint")),
     )
+    op.create_table(
+        "installation",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("kind IN ('live', 'demo')", name=op.f("ck_installation_kind")),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_installation")),
+    )
     connection = op.get_bind()
     tenancy.grant(connection, "controller_directory", to=app, grants="SELECT, INSERT")
     tenancy.grant(connection, "key_fingerprint", to=app, grants="SELECT")
+    tenancy.grant(connection, "installation", to=app, grants="SELECT")
     # Readiness compares the schema with the revision that the code was written for.
     tenancy.grant(connection, "alembic_version", to=app, grants="SELECT")
     tenancy.isolate(
@@ -102,6 +110,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("installation")
     op.drop_table("key_fingerprint")
     op.drop_table("request_key", schema="vault")
     op.drop_table("subject_key", schema="vault")
