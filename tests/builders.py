@@ -7,22 +7,36 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, cast
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service.accounts import api_keys
 from consent_service.audit import trail
+from consent_service.consent import capture, check, confirmation
+from consent_service.consent.answers import SignupAnswer
+from consent_service.consent.check import CheckRequest, Decision
+from consent_service.consent.confirmation import ConfirmationView
+from consent_service.consent.evidence import ActEvidence
+from consent_service.consent.models import SignupRequest
 from consent_service.crypto.api_secrets import Environment
-from consent_service.db.session import Database
+from consent_service.db.session import Database, controller_of
 from consent_service.registry import controllers, forms, notices, purposes
 from consent_service.registry.form_definition import FieldDefinition, FieldKind, FormDefinition, Offer
 from consent_service.registry.forms import FormVersion
 from consent_service.registry.notice_content import ChannelText, NoticeContent, NoticeText
 from consent_service.registry.notices import NoticeVersion
+from consent_service.subjects import fields
+from consent_service.subjects.identity import SubjectReference
 
 #: The moment at which tests happen, unless they say otherwise: a Monday in winter time, before any clock they run on.
 NOON: Final = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 LANGUAGES: Final = ("nb", "nn", "en")
+
+#: People of the tests; nobody can have such an address or number.
+KARI: Final = "kari.nordmann@kunde.example"
+OLA: Final = "ola.nordmann@kunde.example"
+KARIS_PHONE: Final = "+4740000001"
 
 EMAIL_FIELD: Final = ("email", "email", True)
 PHONE_FIELD: Final = ("phone", "phone", False)
@@ -56,8 +70,7 @@ def make_noise(database: Database) -> str:
     """Create the controller whose rows must never show up in a test that does not ask for them."""
     controller_id = a_controller(database, key="noise")
     with database.transaction(controller_id) as session:
-        a_published_purpose(session, at=NOON)
-        a_form(session)
+        a_given_consent(session)
         an_api_key(session)
     return controller_id
 
@@ -177,6 +190,94 @@ def an_api_key(
         at=at,
     )
     return created.text
+
+
+def a_signup(
+    session: Session,
+    form: FormVersion,
+    *,
+    email: str | None = KARI,
+    phone: str | None = None,
+    ticked: Iterable[tuple[str, str]] | None = None,
+    personal_fields: Iterable[tuple[str, str]] = (),
+    language: str = "nb",
+    at: datetime = NOON,
+) -> str | None:
+    """Send a public form with these boxes ticked, or all of them; return the id of the request that waits."""
+    shown = forms.shown(session, form=form, language=language, at=at)
+    wanted = None if ticked is None else set(ticked)
+    capture.record_signup(
+        session,
+        form=shown,
+        answer=SignupAnswer(
+            email=None if email is None else fields.parse_email(email),
+            phone=None if phone is None else fields.parse_phone(phone),
+            ticked=tuple(box for box in shown.boxes if wanted is None or (box.purpose, box.channel) in wanted),
+            personal_fields=tuple(personal_fields),
+        ),
+        submission=an_act(at=at),
+        actor=trail.SUBJECT,
+        at=at,
+    )
+    return session.scalar(
+        select(SignupRequest.id)
+        .where(SignupRequest.controller_id == controller_of(session), SignupRequest.sealed.is_not(None))
+        .order_by(SignupRequest.created_at.desc(), SignupRequest.id)
+        .limit(1)
+    )
+
+
+def a_given_consent(
+    session: Session,
+    *,
+    email: str = KARI,
+    purpose: str = "newsletter",
+    personal_fields: Iterable[tuple[str, str]] = (),
+    at: datetime = NOON,
+) -> ConfirmationView:
+    """Let a person ask for a purpose by e-mail and confirm it; purpose and form are made where they are missing."""
+    known = {found.key for found in purposes.list_all(session)}
+    if purpose not in known:
+        a_published_purpose(session, key=purpose, at=at)
+    form_id = forms.find_id(session, key=f"{purpose}_alone")
+    form = (
+        a_form(session, key=f"{purpose}_alone", offers=((purpose, "email"),), at=at)
+        if form_id is None
+        else forms.current(session, form_id=form_id, at=at)
+    )
+    request_id = a_signup(session, form, email=email, personal_fields=personal_fields, at=at)
+    assert request_id is not None
+    link = confirmation.create_link(session, request_id=request_id, at=at)
+    return confirmation.confirm(session, secret=link.secret, code=None, confirmation=an_act(at=at), at=at)
+
+
+def an_act(*, at: datetime = NOON) -> ActEvidence:
+    """Return how somebody ticked a box on a page of the service."""
+    return ActEvidence(
+        method="web_form",
+        act="checkbox_ticked",
+        occurred_at=at,
+        page_url="https://shop.example/club",
+        ip="192.0.2.7",
+        user_agent="Mozilla/5.0 (test)",
+    )
+
+
+def a_check(
+    session: Session,
+    *,
+    email: str = KARI,
+    phone: str | None = None,
+    purpose: str = "newsletter",
+    channel: str = "email",
+    as_of: datetime | None = None,
+    at: datetime = NOON,
+) -> Decision:
+    """Ask whether the person with this address or number may be contacted."""
+    contact = fields.parse_email(email) if phone is None else fields.parse_phone(phone)
+    reference = SubjectReference(contact=contact)
+    request = CheckRequest(reference=reference, purpose=purpose, channel=channel, as_of=as_of)
+    return check.decide(session, request=request, at=at)
 
 
 def _text(purpose: str, channels: tuple[str, ...], language: str, edition: int) -> NoticeText:
