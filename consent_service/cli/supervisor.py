@@ -78,8 +78,10 @@ class Supervisor:
             self._stop(self._children.pop())
         end_leftovers(self._token_file)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Nothing is left to stop, and a second Ctrl-C must not turn a clean end into a failed one.
+            signal.signal(number, signal.SIG_IGN)
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
