@@ -58,11 +58,14 @@ def gather(session: Session, question: Question) -> Facts:
 def is_given(session: Session, *, series: Series, at: datetime) -> bool:
     """Say whether a consent stands in a series at a moment, so that another yes renews it."""
     latest = latest_entry(session, where=in_series(series), at=at)
-    if latest is None:
-        return False
-    superseded = _superseded_by(session, series.purpose_id, latest, at)
-    stand_in = Facts(purpose_known=True, offer=None, point_required=False, latest=latest, superseded_by=superseded)
-    return rules.status_of(stand_in, at=at) in rules.GIVEN
+    return latest is not None and status_after(session, latest, purpose_id=series.purpose_id, at=at) in rules.GIVEN
+
+
+def status_after(session: Session, entry: Entry, *, purpose_id: str, at: datetime) -> str:
+    """Say what the status is at a moment where this entry is the last one that counts."""
+    superseded = _superseded_by(session, purpose_id, entry, at)
+    stand_in = Facts(purpose_known=True, offer=None, point_required=False, latest=entry, superseded_by=superseded)
+    return rules.status_of(stand_in, at=at)
 
 
 def latest_entry(
