@@ -1,6 +1,6 @@
 /* <consent-signup form="frm_…" lang="nb">: draws a sign-up form of the consent service on another site.
-   It sets nothing on the device, asks no other host, and writes data as text only. What stands inside the element
-   shows until the form has come: put a link to the hosted form there. Colours: --consent-accent and its like below. */
+   It sets nothing on the device and writes data as text only. What stands inside the element shows until the form has
+   come: put a link to the hosted form there. Colours: --consent-accent and its like below. */
 (() => {
   "use strict";
 
@@ -54,10 +54,12 @@ button {
   margin-top: 1rem; min-height: 2.875rem; padding: .5rem 1.25rem; font: inherit; font-weight: 600; color: var(--accent-ink);
   background: var(--accent); border: 1.5px solid var(--accent); border-radius: 8px; cursor: pointer;
 }
-button[aria-disabled] { opacity: .7; cursor: progress; }
-:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; border-radius: 4px; }
+button[aria-disabled] { opacity: .7; }
+:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
 .trap { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 `;
+  const SHEET = new CSSStyleSheet();
+  SHEET.replaceSync(STYLE);
 
   /* Text becomes a text node: what looks like markup stays text. */
   function make(tag, attributes, ...children) {
@@ -78,9 +80,7 @@ button[aria-disabled] { opacity: .7; cursor: progress; }
     connectedCallback() {
       if (this.shadowRoot) return;
       const root = this.attachShadow({ mode: "open" });
-      const sheet = new CSSStyleSheet();
-      sheet.replaceSync(STYLE);
-      root.adoptedStyleSheets = [sheet];
+      root.adoptedStyleSheets = [SHEET];
       this.place = make("div", {}, make("slot"));
       root.append(this.place);
       this.load().catch(() => this.report("unavailable"));
@@ -152,7 +152,7 @@ button[aria-disabled] { opacity: .7; cursor: progress; }
       );
     }
 
-    /* A box is never drawn with a tick (GDPR Art. 4(11)). */
+    /* Never drawn with a tick (GDPR Art. 4(11)). */
     box(box, index) {
       const id = `consent-${index}`;
       return make(
@@ -193,8 +193,9 @@ button[aria-disabled] { opacity: .7; cursor: progress; }
     answer() {
       const form = this.definition;
       const typed = Object.fromEntries(form.fields.map(({ name }) => [name, this.input(name).value]));
+      const page = location.origin + location.pathname;
       const ticked = [...this.form.querySelectorAll('[name="consent"]:checked')].map((box) => box.value);
-      return { ...typed, consent: ticked, lang: form.language, snapshot: form.snapshot, website: this.trap.value };
+      return { ...typed, consent: ticked, lang: form.language, snapshot: form.snapshot, website: this.trap.value, page };
     }
 
     async settle(answer) {

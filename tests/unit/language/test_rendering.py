@@ -91,7 +91,7 @@ class TestRender:
     @pytest.mark.parametrize("language", catalogues.offered())
     def test_every_failure_has_a_page_in_every_language(self, language: str, status: int) -> None:
         said = page(
-            "pages/error.html", language=language, controller=None, status=status, request_id="r", retry_minutes=2
+            "pages/error.html", language=language, controller=None, said=status, request_id="r", retry_minutes=2
         )
 
         assert f'<html lang="{language}">' in said
@@ -109,7 +109,8 @@ class TestDefinition:
             product_types_text="Klær & sko",
             purpose_text="Tilbud",
             data_categories=("E-post",),
-            recipients=("H&M",),
+            recipients_text="Lager hos H&M",
+            recipients=("H&M", "Post & Co"),
             valid_for_months=24,
             withdrawal_text="Når du vil",
             privacy_notice_url="https://nordlys.example/p",
@@ -134,7 +135,7 @@ class TestDefinition:
         assert said["title"] == "H&M's form"
         assert said["boxes"][0]["statement"] == 'Ja, "H&M" <b>'
         assert any(fact.endswith(" H&M AS") for fact in said["boxes"][0]["facts"])
-        assert said["boxes"][0]["terms"][-1][1] == "H&M"
+        assert said["boxes"][0]["terms"][-1][1] == "Lager hos H&M: Post & Co"
         assert said["withdrawal_texts"] == ["Når du vil"]
 
 
