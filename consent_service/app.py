@@ -19,7 +19,9 @@ from consent_service.db import session as db_session
 from consent_service.db.base import Base
 from consent_service.db.migrate import MIGRATIONS
 from consent_service.db.session import Database
-from consent_service.web import access, errors, headers, logs, problems, request_ids, request_log, throttling
+from consent_service.pages import confirmation, embedding, signup
+from consent_service.pages import errors as page_errors
+from consent_service.web import access, errors, headers, logs, request_ids, request_log, throttling
 from consent_service.web.json_answers import OrjsonProvider
 from consent_service.web.key_guard import KeyGuard
 from consent_service.web.metrics import Metrics
@@ -69,7 +71,7 @@ def _watch_requests(app: Flask) -> None:
     metrics = Metrics()
     app.extensions[health.METRICS_EXTENSION] = metrics
     throttling.install(app)
-    errors.register(app, render_page=problems.render)
+    errors.register(app, render_page=page_errors.render_page)
 
     @app.before_request
     def begin() -> None:
@@ -86,6 +88,8 @@ def _register_doors(app: Flask, settings: Settings) -> None:
     access.caller(access.PUBLIC)(app.view_functions["static"])
     for door in (health.blueprint, reference.blueprint):
         app.register_blueprint(door)
+    for page in (signup, embedding, confirmation):
+        app.register_blueprint(page.blueprint)
     api = blueprints.make_api(app, public_url=settings.public_url)
     for chapter in _API:
         api.register_blueprint(chapter)

@@ -67,6 +67,7 @@ _ALL: Final = (
     ProblemType("purpose_unknown", 404, "Unknown purpose", "The controller has no such purpose."),
     ProblemType("notice_unknown", 404, "Unknown notice version", "The purpose has no such notice version."),
     ProblemType("form_unknown", 404, "Unknown form", "There is no such form, or no version of it is in force."),
+    ProblemType("language_unknown", 404, "Not in this language", "`languages` lists those that the form has."),
     ProblemType("recipient_unknown", 404, "Unknown recipient", "The controller has no such recipient."),
     ProblemType("subject_unknown", 404, "Unknown subject", "Nobody is known under this reference."),
     ProblemType("consent_unknown", 404, "Unknown declaration", "No declaration of this controller has this id."),
