@@ -25,6 +25,8 @@ DPV_STATUS: Final = {
 #: From weakest to strongest; `claimed` alone never answers yes.
 GRADES: Final = ("claimed", "witnessed", "signed_paper", "single_opt_in", "double_opt_in")
 
+_WEAKEST_YES: Final = "witnessed"
+
 GIVEN: Final = frozenset({"given", "renewed"})
 _ENDED: Final = {
     "withdrawn": "consent_withdrawn",
@@ -214,7 +216,7 @@ def _consent_does_not_carry(facts: Facts, at: datetime) -> _Outcome | None:
         ("notice_superseded", facts.superseded_by is not None),
         ("contact_point_not_confirmed", offer.double_opt_in and entry.confirmed_at is None),
         ("explicit_consent_required", offer.special_category and entry.legal_basis != "explicit_consent"),
-        ("evidence_too_weak", _grade(entry.evidence_grade) < _grade(facts.min_evidence or "witnessed")),
+        ("evidence_too_weak", _grade(entry.evidence_grade) < _demanded_grade(facts)),
     )
     return next((_no(reason) for reason, applies in faults if applies), None)
 
@@ -252,6 +254,11 @@ _RULES: Final[tuple[Callable[[Facts, datetime], _Outcome | None], ...]] = (
 def _stands(stops: tuple[Stop, ...], facts: Facts) -> bool:
     """Say whether a stop still stands: only a later act that the subject confirmed lifts it (GDPR Art. 21(3))."""
     return any(facts.confirmed_act_at is None or facts.confirmed_act_at <= stop.recorded_at for stop in stops)
+
+
+def _demanded_grade(facts: Facts) -> int:
+    """Return the grade that is enough: what the check asks for, and never less than a witness."""
+    return max(_grade(_WEAKEST_YES), _grade(facts.min_evidence or _WEAKEST_YES))
 
 
 def _grade(name: str) -> int:
