@@ -138,7 +138,7 @@ def decide(facts: Facts, *, at: datetime) -> Verdict:
             reason=reason,
             status=status,
             legal_basis=basis,
-            valid_until=_valid_until(facts, at),
+            valid_until=_valid_until(facts, reason, at),
             obligations=("sender_identity",),
         )
     return Verdict(allowed=False, reason="no_consent", status=status)
@@ -265,7 +265,8 @@ def _grade(name: str) -> int:
     return GRADES.index(name)
 
 
-def _valid_until(facts: Facts, at: datetime) -> datetime:
+def _valid_until(facts: Facts, reason: str, at: datetime) -> datetime:
     limit = at + facts.decision_lifetime
-    expiry = facts.latest.expires_at if facts.latest is not None else None
-    return limit if expiry is None else min(limit, expiry)
+    if reason != "consent_given" or facts.latest is None or facts.latest.expires_at is None:
+        return limit
+    return min(limit, facts.latest.expires_at)

@@ -157,6 +157,11 @@ class TestOtherBasis:
 
         assert not rules.decide(facts, at=NOON).allowed
 
+    def test_its_yes_does_not_end_with_a_consent_that_it_does_not_rest_on(self) -> None:
+        facts = replace(YES, offer=replace(OFFER, legal_basis="contract"), latest=replace(GIVEN, expires_at=NOON - DAY))
+
+        assert rules.decide(facts, at=NOON).valid_until == NOON + facts.decision_lifetime
+
 
 class TestLifting:
     @pytest.mark.parametrize("kind", ["objections", "suppressions"])
