@@ -1,9 +1,16 @@
 """Joins the parts: the only place that knows them all."""
 
 import contextlib
+import smtplib
+import ssl
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8, Policy
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
+import flask_mail
 from flask import Flask, Response
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -11,14 +18,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from consent_service import web
-from consent_service.api import blueprints, checks, consents, health, reference, subjects, withdrawals
+from consent_service import clock, web
+from consent_service.api import blueprints, checks, consents, dev, health, links, reference, subjects, withdrawals
 from consent_service.config import Settings
 from consent_service.crypto import keyring
 from consent_service.db import session as db_session
 from consent_service.db.base import Base
 from consent_service.db.migrate import MIGRATIONS
 from consent_service.db.session import Database
+from consent_service.delivery.mail import OutgoingMail
+from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from consent_service.pages import confirmation, embedding, signup
 from consent_service.pages import errors as page_errors
 from consent_service.web import access, errors, headers, logs, request_ids, request_log, throttling
@@ -29,7 +38,14 @@ from consent_service.web.metrics import Metrics
 #: No body of ours comes near it; a longer one is refused before it is read.
 LARGEST_BODY_BYTES: Final = 256 * 1024
 
-_API: Final = (checks.blueprint, consents.blueprint, withdrawals.blueprint, subjects.blueprint)
+_API: Final = (checks.blueprint, consents.blueprint, withdrawals.blueprint, subjects.blueprint, links.blueprint)
+#: How long the mail server may take over one step, in seconds. Flask-Mail itself would wait for ever.
+SMTP_TIMEOUT_SECONDS: Final = 10.0
+
+_PERMANENT: Final = 500
+# Enhanced status codes (RFC 3463) whose subject is our server, the route or a policy, and not the mailbox.
+_NOT_THE_MAILBOX: Final = (b"5.3.", b"5.4.", b"5.5.", b"5.6.", b"5.7.")
+
 _ROOT: Final = Path(__file__).resolve().parents[1]
 
 
@@ -86,7 +102,7 @@ def _watch_requests(app: Flask) -> None:
 def _register_doors(app: Flask, settings: Settings) -> None:
     # Flask made this route itself, so it cannot carry a decorator.
     access.caller(access.PUBLIC)(app.view_functions["static"])
-    for door in (health.blueprint, reference.blueprint):
+    for door in (health.blueprint, reference.blueprint, *([dev.blueprint] if settings.demo else [])):
         app.register_blueprint(door)
     for page in (signup, embedding, confirmation):
         app.register_blueprint(page.blueprint)
@@ -102,3 +118,134 @@ def _guard_keys(app: Flask, database: Database) -> None:
     with contextlib.suppress(OperationalError):
         guard.verify()
     app.before_request(guard.refuse_unverified)
+
+
+class FlaskMailTransport:
+    """The mail transport of the service; needs no request and no other application context."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        app.config.update(
+            MAIL_SERVER=settings.mail_server,
+            MAIL_PORT=settings.mail_port,
+            MAIL_USERNAME=settings.mail_username,
+            MAIL_PASSWORD=settings.mail_password,
+            MAIL_USE_TLS=settings.mail_use_tls,
+            MAIL_USE_SSL=settings.mail_use_ssl,
+            MAIL_DEFAULT_SENDER=settings.mail_sender,
+            # Its default follows app.testing and would make every test of a mail pass without a mail.
+            MAIL_SUPPRESS_SEND=False,
+        )
+        self._app = app
+        self._mail = flask_mail.Mail(app)
+        self._sender = settings.mail_sender
+
+    def send(self, mail: OutgoingMail) -> None:
+        """Send one mail over a connection of its own; see MailTransport for what it raises.
+
+        No error keeps its cause: smtplib's repeat the address and what the server said about it.
+        """
+        with self._app.app_context():
+            message = _Message(mail, sender=self._sender)
+            try:
+                with _Connection(self._mail) as connection:
+                    connection.send(message)
+            except smtplib.SMTPRecipientsRefused as error:
+                raise _refusal_of_recipient(error) from None
+            except _NotSupportedForAddressError:
+                raise MailRefusedError("the mail server takes no addresses beyond ASCII") from None
+            except smtplib.SMTPDataError as error:
+                if error.smtp_code >= _PERMANENT:
+                    raise MailRefusedError(f"the mail server refused the mail with {error.smtp_code}") from None
+                raise MailUnavailableError(f"the mail server put the mail off with {error.smtp_code}") from None
+            except (smtplib.SMTPException, OSError) as error:
+                # A login or a sender that is refused is ours to mend, and the mail waits for it.
+                raise MailUnavailableError(f"the mail server cannot be used: {type(error).__name__}") from None
+
+
+class _Message(flask_mail.Message):
+    """Flask-Mail's message in the words of the standard library's own, which knows names, languages and long lines."""
+
+    def __init__(self, mail: OutgoingMail, *, sender: str) -> None:
+        local_part, _, _ = mail.to.rpartition("@")
+        is_ascii = local_part.isascii()
+        super().__init__(
+            subject=mail.subject,
+            recipients=[mail.to],
+            body=mail.text,
+            html=mail.html,
+            sender=sender,
+            extra_headers=dict(mail.headers),
+            mail_options=[] if is_ascii else ["SMTPUTF8", "BODY=8BITMIME"],
+        )
+        self.msgId = mail.message_id
+        self._sender_name = mail.sender_name
+        self._policy: Policy[EmailMessage] = SMTP if is_ascii else SMTPUTF8
+
+    def as_bytes(self) -> bytes:
+        """Return the mail as it goes over the wire."""
+        message = EmailMessage(policy=self._policy)
+        message["From"] = Address(self._sender_name, addr_spec=str(self.sender))
+        message["To"] = str(self.recipients[0])
+        message["Subject"] = self.subject
+        message["Date"] = format_datetime(clock.now())
+        message["Message-ID"] = self.msgId
+        for name, value in (self.extra_headers or {}).items():
+            message[name] = value
+        # The default would be eight bits, which a server may still not take (RFC 6152).
+        message.set_content(self.body or "", cte="quoted-printable")
+        message.add_alternative(self.html or "", subtype="html", cte="quoted-printable")
+        return message.as_bytes()
+
+
+class _NotSupportedForAddressError(Exception):
+    """The server does not speak SMTPUTF8 (RFC 6531), which the address needs."""
+
+
+class _Connection(flask_mail.Connection):
+    """Flask-Mail's connection with a time limit, a checked certificate, and the address sent as it is."""
+
+    def configure_host(self) -> smtplib.SMTP | smtplib.SMTP_SSL:
+        """Connect, and log in where there is a login."""
+        state = self.mail
+        host: smtplib.SMTP | smtplib.SMTP_SSL
+        if state.use_ssl:
+            context = ssl.create_default_context()
+            host = smtplib.SMTP_SSL(state.server, state.port, timeout=SMTP_TIMEOUT_SECONDS, context=context)
+        else:
+            host = smtplib.SMTP(state.server, state.port, timeout=SMTP_TIMEOUT_SECONDS)
+        try:
+            if state.use_tls:
+                host.starttls(context=ssl.create_default_context())
+            if state.username and state.password:
+                host.login(state.username, state.password)
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        """Send the message; Flask-Mail's own way breaks addresses that are not ASCII before the @."""
+        assert self.host is not None  # noqa: S101 - set on entering, for sending is never suppressed
+        del envelope_from
+        try:
+            self.host.sendmail(
+                str(message.sender), [str(message.recipients[0])], message.as_bytes(), message.mail_options
+            )
+        except smtplib.SMTPNotSupportedError:
+            raise _NotSupportedForAddressError from None
+
+    def __exit__(self, *error: object) -> None:
+        """Hang up. A server that hangs up first has taken the mail all the same, or its refusal is on its way up."""
+        if self.host is not None:
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                self.host.quit()
+            self.host.close()
+
+
+def _refusal_of_recipient(error: smtplib.SMTPRecipientsRefused) -> MailRefusedError | MailUnavailableError:
+    [(code, answer)] = error.recipients.values()
+    if code < _PERMANENT:
+        return MailUnavailableError(f"the mail server put the recipient off with {code}")
+    if answer.startswith(_NOT_THE_MAILBOX):
+        return MailRefusedError(f"the mail server refused to pass the mail on with {code}")
+    return RecipientRefusedError(f"the mail server refused the recipient with {code}")

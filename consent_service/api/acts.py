@@ -69,16 +69,25 @@ class Act:
         self.stored_body = orjson.dumps(ids)
 
 
-def authorised(scope: str, *, changes: bool = False, budget: Budget = throttling.OTHERS) -> Callable[[View], View]:
+def authorised(
+    scope: str,
+    *,
+    changes: bool = False,
+    budget: Budget = throttling.OTHERS,
+    largest_body_bytes: int | None = None,
+) -> Callable[[View], View]:
     """Let a view be called by keys with this scope, with the Act as its first argument.
 
-    `changes` marks a POST that changes something, which takes an Idempotency-Key.
+    `changes` marks a POST that changes something, which takes an Idempotency-Key; `largest_body_bytes` lets a batch be
+    longer than other bodies.
     """
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
         def wrapper(**arguments: Any) -> Response:  # noqa: ANN401 - whatever stands in the URL
             parsed = _bearer()
+            if largest_body_bytes is not None:
+                request.max_content_length = largest_body_bytes
             # Read it all now: a body that trickles in must not hold a connection of the pool.
             request.get_data(cache=True)
             for _ in range(_TRIES - 1):

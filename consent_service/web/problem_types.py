@@ -119,7 +119,6 @@ _ALL: Final = (
     ProblemType("internal_error", 500, "The service failed", "Nothing was changed. Quote the request id when asking."),
     ProblemType("settings_invalid", 500, "The service is set up wrongly", "Its operator finds the reason in the log."),
     ProblemType("key_folder_invalid", 500, "The service lacks its keys", "Its operator finds the reason in the log."),
-    ProblemType("database_start_failed", 500, "PostgreSQL does not start", "The operator finds the reason in the log."),
     ProblemType("seal_broken", 500, "A stored value cannot be opened", "It was changed or sealed under another key."),
     ProblemType("not_implemented", 501, "Not implemented", "The service does not do this."),
     ProblemType("unavailable", 503, "Unavailable", "The service cannot answer now. Nothing was changed; try again."),
