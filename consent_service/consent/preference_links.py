@@ -27,7 +27,7 @@ from consent_service.subjects.identity import FoundPoint
 from consent_service.vault import keys
 
 LINK_LIFETIME: Final = timedelta(minutes=60)
-#: How long a request waits for its mail before it is forgotten.
+#: How long a request waits for its mail. A link ends earlier, but the mail server may be away for longer than that.
 WAITING_LIFETIME: Final = timedelta(hours=24)
 MESSAGE: Final = "preference_link"
 
@@ -52,6 +52,7 @@ class AskedLink:
     contact: ContactValue = field(repr=False)
     email_index: bytes = field(repr=False)
     language: str
+    asked_at: datetime
 
 
 def ask(session: Session, *, contact: ContactValue, language: str, at: datetime) -> None:
@@ -89,15 +90,18 @@ def ask(session: Session, *, contact: ContactValue, language: str, at: datetime)
 
 
 def find_asked(session: Session, *, request_id: str, at: datetime) -> AskedLink | None:
-    """Open a request for its mail; None when it has expired."""
+    """Open a request for its mail; None when it has waited too long.
+
+    A link that was made for a mail which did not leave may have ended meanwhile; another one can be made.
+    """
     row = session.execute(
         select(PreferenceRequest).where(
             PreferenceRequest.controller_id == controller_of(session),
             PreferenceRequest.id == request_id,
-            PreferenceRequest.expires_at > at,
+            PreferenceRequest.created_at > at - WAITING_LIFETIME,
         )
     ).scalar_one_or_none()
-    return None if row is None else AskedLink(_open(session, row), row.email_index, row.language)
+    return None if row is None else AskedLink(_open(session, row), row.email_index, row.language, row.created_at)
 
 
 def create_link(session: Session, *, request_id: str, at: datetime) -> bytes:
@@ -152,10 +156,17 @@ def become_known(session: Session, visitor: Visitor, *, at: datetime) -> Visitor
 
 
 def expire(session: Session, *, at: datetime, limit: int = 500) -> int:
-    """Delete requests whose link has expired, with their keys. Returns how many; call again while it is `limit`."""
+    """Delete requests whose link has expired and for which no mail waits any more, with their keys.
+
+    Returns how many; call again while it is `limit`.
+    """
     expired = session.scalars(
         select(PreferenceRequest.id)
-        .where(PreferenceRequest.controller_id == controller_of(session), PreferenceRequest.expires_at <= at)
+        .where(
+            PreferenceRequest.controller_id == controller_of(session),
+            PreferenceRequest.expires_at <= at,
+            PreferenceRequest.created_at <= at - WAITING_LIFETIME,
+        )
         .order_by(PreferenceRequest.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -48,8 +48,7 @@ def record(
     answer_hash = _answer_hash(session, origin, answer)
     known = _find_same(session, answer_hash, at)
     if known is not None:
-        if known.mail_accepted_at is not None:
-            outbox.enqueue(session, kind=CONFIRM_MESSAGE, reference=known.request_id, at=at)
+        _queue_mail(session, known.request_id, known.boxes, at)
         return known.request_id, known.boxes
     request_id = identifiers.new_id("req")
     keys.create_for_request(session, request_id=request_id, at=at)
@@ -86,8 +85,7 @@ def record(
             "consents": [box.consent_id for box in boxes],
         },
     )
-    if any(box.confirmation == "email" for box in boxes):
-        outbox.enqueue(session, kind=CONFIRM_MESSAGE, reference=request_id, at=at)
+    _queue_mail(session, request_id, boxes, at)
     return request_id, boxes
 
 
@@ -249,6 +247,12 @@ def expire(session: Session, *, at: datetime, limit: int = 500) -> int:
             payload={"count": unconfirmed},
         )
     return len(expired)
+
+
+def _queue_mail(session: Session, request_id: str, boxes: tuple[RequestedBox, ...], at: datetime) -> None:
+    """Queue the mail of a request, again where an earlier one left, was refused or given up; one that waits stays."""
+    if any(box.confirmation == "email" for box in boxes):
+        outbox.enqueue(session, kind=CONFIRM_MESSAGE, reference=request_id, at=at)
 
 
 def _mint(session: Session, answer: SignupAnswer, at: datetime) -> tuple[RequestedBox, ...]:
