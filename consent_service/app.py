@@ -19,7 +19,18 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from consent_service import clock, web
-from consent_service.api import blueprints, checks, consents, dev, health, links, reference, subjects, withdrawals
+from consent_service.api import (
+    blueprints,
+    checks,
+    consents,
+    dev,
+    health,
+    links,
+    records,
+    reference,
+    subjects,
+    withdrawals,
+)
 from consent_service.config import Settings
 from consent_service.crypto import keyring
 from consent_service.db import session as db_session
@@ -30,7 +41,7 @@ from consent_service.delivery.mail import OutgoingMail
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from consent_service.pages import confirmation, embedding, signup
 from consent_service.pages import errors as page_errors
-from consent_service.web import access, errors, headers, logs, request_ids, request_log, throttling
+from consent_service.web import access, addresses, errors, headers, logs, request_ids, request_log, throttling
 from consent_service.web.json_answers import OrjsonProvider
 from consent_service.web.key_guard import KeyGuard
 from consent_service.web.metrics import Metrics
@@ -38,7 +49,14 @@ from consent_service.web.metrics import Metrics
 #: No body of ours comes near it; a longer one is refused before it is read.
 LARGEST_BODY_BYTES: Final = 256 * 1024
 
-_API: Final = (checks.blueprint, consents.blueprint, withdrawals.blueprint, subjects.blueprint, links.blueprint)
+_API: Final = (
+    checks.blueprint,
+    consents.blueprint,
+    withdrawals.blueprint,
+    subjects.blueprint,
+    links.blueprint,
+    records.blueprint,
+)
 #: How long the mail server may take over one step, in seconds. Flask-Mail itself would wait for ever.
 SMTP_TIMEOUT_SECONDS: Final = 10.0
 
@@ -93,6 +111,7 @@ def _watch_requests(app: Flask) -> None:
     def begin() -> None:
         request_ids.begin()
         request_log.begin()
+        addresses.refuse_unreadable()
 
     @app.after_request
     def finish(answer: Response) -> Response:

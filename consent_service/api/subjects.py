@@ -11,7 +11,7 @@ from consent_service.api.fields import Flag, Text, Timestamp
 from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
 from consent_service.errors import SubjectUnknownError
 from consent_service.subjects import identity, restriction
-from consent_service.subjects.identity import MaskedContactPoint, RevealedSubject
+from consent_service.subjects.identity import MaskedContactPoint, RevealedSubject, SubjectReference
 
 blueprint = ApiBlueprint("subjects", __name__, description="Who somebody is.")
 
@@ -148,7 +148,8 @@ def restrict(act: Act, sent: dict[str, Any], *, subject_id: str) -> ShownRestric
 
     While it is restricted, every check says no.
     """
-    identity.list_contact_points(act.session, subject_id=subject_id)
+    if identity.find_subject(act.session, SubjectReference(id=subject_id)) is None:
+        raise SubjectUnknownError
     change = restriction.restrict if sent["restricted"] else restriction.lift
     change(act.session, subject_id=subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
     return ShownRestriction(subject_id=subject_id, is_restricted=sent["restricted"])
