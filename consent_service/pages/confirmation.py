@@ -4,7 +4,6 @@ A press counts where it carries the nonce of a page that was open for two second
 that stands in the mail, for some mail systems open links and press what they find.
 """
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +12,8 @@ from typing import Final
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from consent_service import clock, identifiers, web
-from consent_service.consent import confirmation
+from consent_service import clock, web
+from consent_service.consent import confirmation, public_links
 from consent_service.consent.confirmation import ConfirmationView
 from consent_service.consent.evidence import ActEvidence
 from consent_service.crypto import links as signed
@@ -34,8 +33,6 @@ _NONCE: Final = "confirm-page"
 _NONCE_SECONDS: Final = 24 * 60 * 60
 _HUMAN_SECONDS: Final = 2
 _GONE: Final = 410
-_CONTROLLER_BYTES: Final = 16
-_SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +91,8 @@ def _visit(token: str, visit: Callable[[Session, _Link, datetime], Response]) ->
 
 
 def _read(token: str) -> _Link:
-    payload = signed.read_link(web.service().database.keyring, purpose="confirm", token=token)
-    if len(payload) != _CONTROLLER_BYTES + _SECRET_BYTES:
-        raise LinkInvalidError("this link is not one of ours")
-    controller_id = identifiers.from_uuid(uuid.UUID(bytes=payload[:_CONTROLLER_BYTES]), "ctl")
-    return _Link(token=token, controller_id=controller_id, secret=payload[_CONTROLLER_BYTES:])
+    opened = public_links.read_confirmation(web.service().database.keyring, token)
+    return _Link(token=token, controller_id=opened.controller_id, secret=opened.secret)
 
 
 def _show(session: Session, link: _Link, at: datetime) -> Response:

@@ -1,6 +1,6 @@
 """Puts a page into its frame: whose it is, in which language, and with the headers of a page about a person."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,12 @@ def wished_language(offered: Iterable[str] | None = None) -> str:
     spoken = tuple(offered) if offered is not None else catalogues.offered()
     named = request.form.get("lang") or request.args.get("lang")
     return named if named in spoken else catalogues.negotiate(request.headers.get("Accept-Language"), spoken)
+
+
+def in_all_languages(controller: Controller, address: Callable[[str], str]) -> Frame:
+    """Return the frame of a page that can be read in every language of the service, at the address of each."""
+    languages = tuple((code, address(code)) for code in catalogues.offered())
+    return remember(Frame(controller=controller, language=wished_language(), languages=languages))
 
 
 def show(

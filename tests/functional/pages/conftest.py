@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from psycopg import sql
 from werkzeug.test import TestResponse
 
+from consent_service import identifiers
 from consent_service.db.session import Database
 from tests import builders
 from tests.functional.pages.reading import Page
@@ -21,9 +22,10 @@ KARI = "kari@kunde.example"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Counts rows past every wall, as a superuser sees them."""
+    """Counts the rows of one controller past every wall, as a superuser sees them."""
 
     url: str
+    controller_id: str
 
     def requests(self) -> int:
         """Count sign-up requests."""
@@ -39,7 +41,10 @@ class Stored:
 
     def _count(self, table: str) -> int:
         with psycopg.connect(self.url) as connection:
-            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+            row = connection.execute(
+                sql.SQL("SELECT count(*) FROM {} WHERE controller_id = %s").format(sql.Identifier(table)),
+                [identifiers.to_uuid(self.controller_id, "ctl")],
+            ).fetchone()
         assert row is not None
         return int(row[0])
 
@@ -93,6 +98,6 @@ def form(client: FlaskClient, database: Database, controller: str, clock: time_m
 
 
 @pytest.fixture
-def stored(superuser_url: str) -> Stored:
-    """Return what counts rows of every controller."""
-    return Stored(superuser_url)
+def stored(superuser_url: str, controller: str) -> Stored:
+    """Return what counts the controller's rows."""
+    return Stored(superuser_url, controller)

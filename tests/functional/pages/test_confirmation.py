@@ -34,7 +34,7 @@ def mailed(form: FormUnderTest, database: Database, superuser_url: str) -> Maile
     """Sign up for newsletter and ads, and make the link as the worker does."""
     form.sign_up(ticked=("newsletter:email", "ads:ads"))
     with psycopg.connect(superuser_url) as connection:
-        row = connection.execute("SELECT id FROM signup_request").fetchone()
+        row = connection.execute("SELECT id FROM signup_request ORDER BY created_at DESC").fetchone()
     assert row is not None
     with database.transaction(form.controller_id) as session:
         request_id = identifiers.from_uuid(row[0], "req")
