@@ -101,11 +101,9 @@ def confirm(
     `code` is what was typed, or None where the door has checked the page's nonce. A wrong code is counted, so the door
     must commit whatever this returns; after five the link is dead.
     """
-    link, request = _find(session, secret, lock=True)
+    link, request, waiting = _take(session, secret, at)
     if link is None or request is None:
         return ConfirmationView(state="unknown")
-    state = _state(link, request, at)
-    waiting = signup_requests.find_waiting(session, request_id=request.id, at=at) if state == "waiting" else None
     if waiting is None or waiting.answer.email is None:
         return look(session, secret=secret, at=at)
     if code is not None and not _code_matches(session, link, request.id, code):
@@ -127,11 +125,9 @@ def confirm(
 
 def reject(session: Session, *, secret: bytes, code: str | None, at: datetime) -> ConfirmationView:
     """Hear *this was not me*: forget the request and send this address no confirmation mail for 90 days (DOI-08)."""
-    link, request = _find(session, secret, lock=True)
+    link, request, waiting = _take(session, secret, at)
     if link is None or request is None:
         return ConfirmationView(state="unknown")
-    state = _state(link, request, at)
-    waiting = signup_requests.find_waiting(session, request_id=request.id, at=at) if state == "waiting" else None
     if waiting is None or waiting.email_index is None:
         return look(session, secret=secret, at=at)
     if code is not None and not _code_matches(session, link, request.id, code):
@@ -157,7 +153,6 @@ def _give(
     session: Session, waiting: WaitingRequest, email: ContactValue, confirmation: ActEvidence, at: datetime
 ) -> tuple[str, tuple[str, ...]]:
     """Write what hangs on the confirmed address into the ledger; what hangs on a phone number keeps waiting."""
-    locks.lock_addresses(session, [email])
     point = _verified_point(session, waiting, email, at)
     locks.lock_subject(session, point.subject_id)
     identity.record_personal_fields(session, subject_id=point.subject_id, values=waiting.answer.personal_fields, at=at)
@@ -230,6 +225,23 @@ def _verified_point(session: Session, waiting: WaitingRequest, email: ContactVal
     return identity.attach_point(session, subject_id=subject_id, contact=email, verified_at=at, at=at)
 
 
+def _take(
+    session: Session, secret: bytes, at: datetime
+) -> tuple[ConfirmationLink | None, SignupRequest | None, WaitingRequest | None]:
+    """Find what a link stands for and hold it: first its addresses and then its rows, as a withdrawal does.
+
+    What still waits is read under those locks, so that a withdrawal that was under way has been heard.
+    """
+    _, request = _find(session, secret)
+    seen = None if request is None else signup_requests.find_waiting(session, request_id=request.id, at=at)
+    if seen is not None:
+        locks.lock_addresses(session, seen.answer.contacts())
+    link, request = _find(session, secret, lock=True)
+    if link is None or request is None or _state(link, request, at) != "waiting":
+        return link, request, None
+    return link, request, signup_requests.find_waiting(session, request_id=request.id, at=at)
+
+
 def _find(
     session: Session, secret: bytes, *, lock: bool = False
 ) -> tuple[ConfirmationLink | None, SignupRequest | None]:
@@ -245,7 +257,10 @@ def _find(
             ConfirmationLink.secret_hash == links.secret_hash(secret),
         )
     )
-    row = session.execute(query.with_for_update() if lock else query).one_or_none()
+    if lock:
+        # Without this the session would go on believing what it read before it waited for the lock.
+        query = query.with_for_update().execution_options(populate_existing=True)
+    row = session.execute(query).one_or_none()
     return (None, None) if row is None else (row[0], row[1])
 
 

@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 from consent_service import identifiers
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
-from consent_service.consent import signup_requests, withdrawal
+from consent_service.consent import withdrawal
 from consent_service.consent.models import Objection
 from consent_service.consent.withdrawal import Scope
 from consent_service.db.session import controller_of
 from consent_service.errors import SubjectUnknownError
 from consent_service.registry import purposes
-from consent_service.subjects import identity, locks, suppression
+from consent_service.subjects import suppression
 from consent_service.subjects.identity import SubjectReference
 
 
@@ -36,12 +36,11 @@ def object_to(
     What waits for confirmation within its scope is cancelled. Raises PurposeUnknownError, InvalidInputError, and
     SubjectUnknownError for an unknown id; an unknown address is suppressed instead.
     """
-    purpose_id = purposes.get(session, key=scope.purpose).id if scope.purpose is not None else None
+    purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
+    purpose_id = purpose.id if purpose is not None else None
     withdrawal.demand_channel(scope.channel)
-    contacts = [] if reference.named_point is None else [reference.named_point]
-    locks.lock_addresses(session, contacts)
-    signup_requests.cancel_for(session, contacts=contacts, purpose_id=purpose_id, channel=scope.channel, at=at)
-    found = identity.find_subject(session, reference)
+    found = withdrawal.hold(session, reference)
+    withdrawal.cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
         if reference.contact is None:
             raise SubjectUnknownError
@@ -55,9 +54,6 @@ def object_to(
             at=at,
         )
         return RecordedObjection(suppression_id, None, at)
-    locks.lock_subject(session, found.subject_id)
-    own = [identity.open_point(session, point) for point in identity.list_points(session, subject_id=found.subject_id)]
-    signup_requests.cancel_for(session, contacts=own, purpose_id=purpose_id, channel=scope.channel, at=at)
     objection_id = identifiers.new_id("obj", at=at)
     _insert(session, objection_id, found.subject_id, purpose_id, scope, reason, actor, at)
     return RecordedObjection(objection_id, found.subject_id, at)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Update, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Update, delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -160,17 +160,38 @@ def destroy(session: Session, *, request_id: str, at: datetime) -> None:
     outbox.cancel(session, kind=CONFIRM_MESSAGE, reference=request_id, at=at)
 
 
+def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
+    """Return the blind indexes of the addresses that a person's reported requests wait for, for locking them."""
+    rows = session.execute(
+        select(SignupRequest.email_index, SignupRequest.phone_index).where(
+            SignupRequest.controller_id == controller_of(session),
+            SignupRequest.subject_id == subject_id,
+            SignupRequest.sealed.is_not(None),
+        )
+    )
+    return frozenset(index for row in rows for index in row if index is not None)
+
+
 def cancel_for(
-    session: Session, *, contacts: Iterable[ContactValue], purpose_id: str | None, channel: str | None, at: datetime
+    session: Session,
+    *,
+    contacts: Iterable[ContactValue],
+    subject_id: str | None,
+    purpose_id: str | None,
+    channel: str | None,
+    at: datetime,
 ) -> None:
-    """Cancel what waits for any of these addresses, for a purpose or channel or all: a no overtakes an older yes."""
+    """Cancel what waits for any of these addresses or was reported of this person: a no overtakes an older yes.
+
+    What is open in purpose and channel means all. The caller holds the locks of the addresses.
+    """
     indexes = [index for contact in contacts if (index := _index(session, contact)) is not None]
+    about: list[ColumnElement[bool]] = [SignupRequest.email_index.in_(indexes), SignupRequest.phone_index.in_(indexes)]
+    if subject_id is not None:
+        about.append(SignupRequest.subject_id == subject_id)
     request_ids = session.scalars(
         select(SignupRequest.id).where(
-            SignupRequest.controller_id == controller_of(session),
-            or_(SignupRequest.email_index.in_(indexes), SignupRequest.phone_index.in_(indexes)),
-            SignupRequest.sealed.is_not(None),
-            SignupRequest.created_at <= at,
+            SignupRequest.controller_id == controller_of(session), or_(*about), SignupRequest.sealed.is_not(None)
         )
     ).all()
     for request_id in request_ids:

@@ -22,7 +22,8 @@ from consent_service.registry import notices, purposes
 from consent_service.registry.purposes import Purpose
 from consent_service.subjects import fields, identity, locks, suppression
 from consent_service.subjects.fields import ContactValue
-from consent_service.subjects.identity import SubjectReference
+from consent_service.subjects.identity import FoundSubject, SubjectReference
+from consent_service.vault import keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +71,57 @@ def withdraw(
     """
     purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
     demand_channel(scope.channel)
-    contacts = [] if reference.named_point is None else [reference.named_point]
-    locks.lock_addresses(session, contacts)
-    found = identity.find_subject(session, reference)
-    signup_requests.cancel_for(
-        session, contacts=contacts, purpose_id=purpose.id if purpose else None, channel=scope.channel, at=at
-    )
+    found = hold(session, reference)
+    cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
         if reference.contact is None:
             raise SubjectUnknownError
         _suppress(session, reference.contact, purpose, scope.channel, actor, at)
         return WithdrawalOutcome(None, (), ())
-    locks.lock_subject(session, found.subject_id)
-    _cancel_at_own_points(session, found.subject_id, purpose, scope.channel, at)
     targets = _targets(session, found.subject_id, purpose, scope.channel, at)
     ended = [_end(session, series, key, reason=reason, act=act, actor=actor, at=at) for series, key in targets]
     return WithdrawalOutcome(
         subject_id=found.subject_id,
         withdrawn=tuple(each for each, was_withdrawn in ended if not was_withdrawn),
         unchanged=tuple(each for each, was_withdrawn in ended if was_withdrawn),
+    )
+
+
+def hold(session: Session, reference: SubjectReference) -> FoundSubject | None:
+    """Find who is meant, and hold until commit every lock that a no of theirs needs: all their addresses, then them.
+
+    Whoever gives takes the same locks in the same order, so a yes that is under way is either seen or cancelled.
+    """
+    found = identity.find_subject(session, reference)
+    locks.lock_indexes(session, _indexes(session, reference, found))
+    # Who holds the address may have changed while this waited.
+    found = identity.find_subject(session, reference)
+    if found is not None:
+        locks.lock_subject(session, found.subject_id)
+    return found
+
+
+def cancel_requests(
+    session: Session,
+    *,
+    reference: SubjectReference,
+    found: FoundSubject | None,
+    purpose: Purpose | None,
+    channel: str | None,
+    at: datetime,
+) -> None:
+    """Cancel what waits for the address that is named, and for the person that is meant, within a scope."""
+    contacts = [] if reference.named_point is None else [reference.named_point]
+    if found is not None:
+        own = identity.list_points(session, subject_id=found.subject_id)
+        contacts += [identity.open_point(session, point) for point in own]
+    signup_requests.cancel_for(
+        session,
+        contacts=contacts,
+        subject_id=found.subject_id if found else None,
+        purpose_id=purpose.id if purpose else None,
+        channel=channel,
+        at=at,
     )
 
 
@@ -177,13 +210,14 @@ def _acted_on(session: Session, subject_id: str) -> Iterable[Series]:
     return (Series(subject_id, row.contact_point_id, row.purpose_id, row.channel) for row in rows)
 
 
-def _cancel_at_own_points(
-    session: Session, subject_id: str, purpose: Purpose | None, channel: str | None, at: datetime
-) -> None:
-    own = [identity.open_point(session, point) for point in identity.list_points(session, subject_id=subject_id)]
-    signup_requests.cancel_for(
-        session, contacts=own, purpose_id=purpose.id if purpose else None, channel=channel, at=at
-    )
+def _indexes(session: Session, reference: SubjectReference, found: FoundSubject | None) -> set[bytes]:
+    indexes = set()
+    if reference.named_point is not None:
+        indexes.add(keys.index(session, kind=reference.named_point.kind, value=reference.named_point.normal))
+    if found is not None:
+        indexes |= identity.indexes_of(session, subject_id=found.subject_id)
+        indexes |= signup_requests.indexes_of(session, subject_id=found.subject_id)
+    return indexes
 
 
 def _suppress(

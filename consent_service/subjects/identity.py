@@ -151,6 +151,19 @@ def list_points(session: Session, *, subject_id: str) -> tuple[FoundPoint, ...]:
     return tuple(FoundPoint(*row) for row in rows)
 
 
+def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
+    """Return the blind indexes of the contact points that a person holds now, for locking them."""
+    return frozenset(
+        session.scalars(
+            select(ContactPoint.blind_index).where(
+                ContactPoint.controller_id == controller_of(session),
+                ContactPoint.subject_id == subject_id,
+                ContactPoint.holder_until.is_(None),
+            )
+        )
+    )
+
+
 def attach_point(
     session: Session, *, subject_id: str, contact: ContactValue, verified_at: datetime | None, at: datetime
 ) -> FoundPoint:

@@ -17,8 +17,12 @@ from consent_service.vault import keys
 
 def lock_addresses(session: Session, contacts: Iterable[ContactValue]) -> None:
     """Wait until no other act on any of these addresses runs."""
-    indexes = sorted(keys.index(session, kind=contact.kind, value=contact.normal) for contact in contacts)
-    for blind in indexes:
+    lock_indexes(session, (keys.index(session, kind=contact.kind, value=contact.normal) for contact in contacts))
+
+
+def lock_indexes(session: Session, indexes: Iterable[bytes]) -> None:
+    """Wait until no other act on the addresses with these blind indexes runs."""
+    for blind in sorted(set(indexes)):
         _lock(session, b"address" + blind)
 
 

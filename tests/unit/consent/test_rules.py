@@ -170,7 +170,9 @@ class TestLifting:
     )
     @pytest.mark.rule("WD-04")
     def test_only_a_later_confirmed_act_lifts_a_stop(self, kind: str, confirmed_at: datetime, *, allowed: bool) -> None:
-        facts = replace(YES, confirmed_act_at=confirmed_at, **{kind: (Stop(NOON),)})
+        stop: dict[str, Any] = {kind: (Stop(NOON),)}
+
+        facts = replace(YES, confirmed_act_at=confirmed_at, **stop)
 
         assert rules.decide(facts, at=NOON + DAY).allowed is allowed
 
