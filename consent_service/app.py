@@ -32,12 +32,14 @@ from consent_service.api import (
     withdrawals,
 )
 from consent_service.config import Settings
+from consent_service.consent import messages
 from consent_service.crypto import keyring
 from consent_service.db import session as db_session
 from consent_service.db.base import Base
 from consent_service.db.migrate import MIGRATIONS
 from consent_service.db.session import Database
-from consent_service.delivery.mail import OutgoingMail
+from consent_service.delivery.mail import MailTransport, OutgoingMail
+from consent_service.delivery.messages import MessageHandler
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from consent_service.pages import confirmation, embedding, preferences, signup, unsubscribe
 from consent_service.pages import errors as page_errors
@@ -91,6 +93,16 @@ def create_app(settings: Settings) -> Flask:
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]
     return app
+
+
+def message_handlers(settings: Settings) -> dict[str, MessageHandler]:
+    """Return who prepares which kind of message of the outbox."""
+    return messages.handlers(public_url=settings.public_url)
+
+
+def mail_transport(settings: Settings) -> MailTransport:
+    """Return the way to the mail server, for a process that serves nothing."""
+    return FlaskMailTransport(Flask("consent_service"), settings)
 
 
 def _connect(app: Flask) -> Engine:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -28,6 +28,8 @@ RETRY_AFTER: Final = (
     timedelta(hours=24),
 )
 MOST_ATTEMPTS: Final = len(RETRY_AFTER) + 1
+#: How long it can be looked up what became of a message.
+KEPT_FOR: Final = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,28 @@ def settle(session: Session, *, claimed: Claimed, outcome: Outcome, at: datetime
     )
     assert isinstance(result, CursorResult)  # noqa: S101 - an UPDATE has no other result
     return result.rowcount == 1
+
+
+def purge(session: Session, *, at: datetime, limit: int) -> int:
+    """Forget up to `limit` messages of this controller that were settled 90 days ago; return how many.
+
+    Needs the worker's role.
+    """
+    old = (
+        select(OutboxMessage.id)
+        .where(OutboxMessage.controller_id == controller_of(session), OutboxMessage.settled_at <= at - KEPT_FOR)
+        .order_by(OutboxMessage.settled_at)
+        .limit(limit)
+        .cte("old")
+        .prefix_with("MATERIALIZED")
+    )
+    result = session.execute(
+        delete(OutboxMessage)
+        .where(OutboxMessage.controller_id == controller_of(session), OutboxMessage.id.in_(select(old.c.id)))
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)  # noqa: S101 - a DELETE has no other result
+    return result.rowcount
 
 
 def is_last(claimed: Claimed) -> bool:

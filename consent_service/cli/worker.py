@@ -1,0 +1,146 @@
+"""The worker process: sends what waits in the outbox, and sweeps what has served its time."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event, Thread
+from typing import Final, Protocol
+
+import click
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from consent_service import app
+from consent_service.admission import idempotency, mail_caps, throttle
+from consent_service.config import Settings
+from consent_service.consent import preference_links, signup_requests
+from consent_service.crypto import keyring
+from consent_service.db.session import Database, make_engine
+from consent_service.delivery import outbox, worker
+from consent_service.delivery.worker import Job
+from consent_service.errors import ConsentServiceError
+from consent_service.registry import controllers
+from consent_service.vault import fingerprints
+from consent_service.web import logs
+
+#: How many rows one transaction of a sweep may take, and how many such transactions in one round of a controller.
+BATCH: Final = 500
+MOST_BATCHES: Final = 20
+
+_STOP_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
+_LOOK_SECONDS: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweep(Protocol):
+    """Takes up to `limit` rows of a controller that have served their time, and says how many it took."""
+
+    def __call__(self, session: Session, *, at: datetime, limit: int) -> int:
+        """Sweep once."""
+
+
+@click.command()
+def command() -> None:
+    """Send what waits in the outbox and sweep what has served its time, until SIGTERM.
+
+    Reads DATABASE_URL_WORKER and the other variables of the service; `consent up` starts it. Several may run.
+    """
+    settings = Settings.from_environ(database_variable="DATABASE_URL_WORKER")
+    logs.configure()
+    # A handler could interrupt the thread that it has to wake, so signals are waited for instead.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    database = Database(make_engine(settings.database_url), keyring.load_keyring(settings.keys_dir))
+    stop = Event()
+    failures: list[Exception] = []
+    thread = Thread(target=_work, args=(database, settings, stop, failures), name="worker")
+    thread.start()
+    _log.info("worker_started", pid=os.getpid())
+    while thread.is_alive() and signal.sigtimedwait(_STOP_SIGNALS, _LOOK_SECONDS) is None:
+        pass
+    stop.set()
+    thread.join()
+    database.engine.dispose()
+    for failure in failures:
+        if isinstance(failure, ConsentServiceError):
+            raise failure
+        _log.error("worker_failed", pid=os.getpid(), **logs.describe(failure))
+        sys.exit(1)
+    _log.info("worker_stopped", pid=os.getpid())
+
+
+def _work(database: Database, settings: Settings, stop: Event, failures: list[Exception]) -> None:
+    try:
+        if _keys_are_right(database, stop):
+            worker.run(
+                database,
+                handlers=app.message_handlers(settings),
+                transport=app.mail_transport(settings),
+                stop=stop,
+                jobs=JOBS,
+            )
+    except Exception as error:  # noqa: BLE001 - the outermost door; the main thread says it without its message
+        failures.append(error)
+
+
+def _keys_are_right(database: Database, stop: Event) -> bool:
+    """Compare the key folder with the database, as soon as there is one; False where it is time to stop before that.
+
+    Raises KeyFolderError where they differ.
+    """
+    while not stop.is_set():
+        try:
+            with database.platform_transaction() as session:
+                fingerprints.verify(session)
+            return True
+        except DBAPIError as error:
+            _log.warning("database_unavailable", error=type(error).__name__)
+            stop.wait(_LOOK_SECONDS)
+    return False
+
+
+def for_each_controller(sweep: Sweep) -> Callable[[Database, datetime], None]:
+    """Make housekeeping of a sweep: every controller has its turn, and one that fails does not stop the others."""
+
+    def job(database: Database, at: datetime) -> None:
+        with database.platform_transaction() as session:
+            directory = controllers.list_directory(session)
+        for row in directory:
+            try:
+                _sweep_controller(database, sweep, row.controller_id, at)
+            except Exception as error:  # noqa: BLE001 - one controller's trouble is not the others'
+                _log.warning("sweep_failed", controller_id=row.controller_id, error=type(error).__name__)
+
+    return job
+
+
+def _sweep_controller(database: Database, sweep: Sweep, controller_id: str, at: datetime) -> None:
+    for _ in range(MOST_BATCHES):
+        with database.transaction(controller_id) as session:
+            swept = sweep(session, at=at, limit=BATCH)
+        if swept < BATCH:
+            return
+
+
+def sweep_platform_mails(database: Database, at: datetime) -> None:
+    """Forget the mails that the caps across controllers look at no more."""
+    for _ in range(MOST_BATCHES):
+        with database.platform_transaction() as session:
+            swept = mail_caps.purge_platform(session, at=at, limit=BATCH)
+        if swept < BATCH:
+            return
+
+
+#: All housekeeping of the service.
+JOBS: Final = (
+    Job("expire_signup_requests", timedelta(minutes=10), for_each_controller(signup_requests.expire)),
+    Job("expire_preference_requests", timedelta(minutes=10), for_each_controller(preference_links.expire)),
+    Job("purge_throttles", timedelta(hours=1), for_each_controller(throttle.purge)),
+    Job("purge_idempotency_records", timedelta(hours=6), for_each_controller(idempotency.purge)),
+    Job("purge_mail_caps", timedelta(hours=6), for_each_controller(mail_caps.purge)),
+    Job("purge_platform_mails", timedelta(hours=6), sweep_platform_mails),
+    Job("purge_outbox", timedelta(hours=6), for_each_controller(outbox.purge)),
+)
