@@ -16,6 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from psycopg import sql
 from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.orm import Session
 
 from consent_service import web
 from consent_service.app import create_app
@@ -200,6 +201,13 @@ def controller(database: Database) -> str:
 def other_controller(database: Database) -> str:
     """Create a second controller, which must not be seen by the first, and return its id."""
     return builders.a_controller(database, key="fjord")
+
+
+@pytest.fixture
+def session(database: Database, controller: str) -> Iterator[Session]:
+    """Open one transaction for the controller that the test is about."""
+    with database.transaction(controller) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")
