@@ -1,6 +1,7 @@
 """Takes withdrawals and objections: privileged, and answered only once they are durable (GDPR Art. 7(3), 21)."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
@@ -11,6 +12,7 @@ from consent_service.api.evidence_inputs import EvidenceSchema, SentEvidence
 from consent_service.api.fields import Channel, PurposeKey, Text, Timestamp
 from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
 from consent_service.consent import objection, withdrawal
+from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.objection import RecordedObjection
 from consent_service.consent.withdrawal import Scope, WithdrawalOutcome
 from consent_service.web import throttling
@@ -92,11 +94,20 @@ def withdraw(act: Act, sent: SentStop) -> WithdrawalOutcome:
         act.session,
         reference=sent.subject.resolve(system=act.api_key.system),
         scope=sent.scope,
-        reason=sent.reason or "reported",
-        act=sent.evidence.as_act(at=act.at) if sent.evidence else None,
+        reason="reported",
+        act=_as_act(sent, at=act.at),
         actor=act.actor,
         at=act.at,
     )
+
+
+def _as_act(sent: SentStop, *, at: datetime) -> ActEvidence | None:
+    """Return the evidence with the reason in it: what a system writes there may speak of a person, so it is sealed."""
+    act = sent.evidence.as_act(at=at) if sent.evidence else None
+    if sent.reason is None:
+        return act
+    noted = act or ActEvidence(method="api", act="reported", occurred_at=at, rendered_by="host")
+    return noted.with_signals(reason=sent.reason)
 
 
 @blueprint.route("/v1/objections", methods=["POST"])

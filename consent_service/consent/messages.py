@@ -53,7 +53,8 @@ class ConfirmSignup:
             return Cancelled("address_refuses")
         admission = _admit(session, "confirmation", email, message_id=message_id, at=at)
         if admission.retry_at is not None:
-            return Deferred(admission.retry_at)
+            # A person who has a mail already is not sent another one a day later; one who has none still gets theirs.
+            return Cancelled("mailed_already") if request.mail_accepted_at else Deferred(admission.retry_at)
         link = confirmation.create_link(session, request_id=reference, at=at)
         confirm_url = public_links.confirmation_url(session, secret=link.secret, public_url=self.public_url)
         controller = controllers.get(session)
