@@ -121,7 +121,7 @@ def look_up(act: Act, sent: SentReference) -> FoundSubject:
 def show(act: Act, *, subject_id: str) -> ShownSubject:
     """Show a person with masked contact points."""
     points = identity.list_contact_points(act.session, subject_id=subject_id)
-    restricted = restriction.is_restricted(act.session, subject_id=subject_id, at=act.at)
+    restricted = restriction.is_restricted(act.session, subject_id=subject_id)
     return ShownSubject(subject_id=subject_id, is_restricted=restricted, contact_points=points)
 
 

@@ -64,6 +64,7 @@ def decide(session: Session, *, request: CheckRequest, at: datetime) -> Decision
             purpose=request.purpose,
             channel=request.channel,
             at=moment,
+            until=request.as_of,
             known_at=request.known_at,
             recipient=request.recipient,
             min_evidence=request.min_evidence,

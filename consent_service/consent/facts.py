@@ -22,12 +22,17 @@ from consent_service.subjects.identity import FoundSubject, SubjectReference
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: about whom, for which purpose on which channel, and as of when."""
+    """What is asked: about whom, for which purpose on which channel, and as of when.
+
+    `until` leaves out what counts from a later moment only. Without it everything on record counts, also what another
+    node wrote with a clock that is ahead: what was acknowledged holds at once, everywhere.
+    """
 
     reference: SubjectReference = field(repr=False)
     purpose: str
     channel: str
     at: datetime
+    until: datetime | None = None
     known_at: datetime | None = None
     recipient: str | None = None
     min_evidence: str | None = None
@@ -57,7 +62,7 @@ def gather(session: Session, question: Question) -> Facts:
 
 def is_given(session: Session, *, series: Series, at: datetime) -> bool:
     """Say whether a consent stands in a series at a moment, so that another yes renews it."""
-    latest = latest_entry(session, where=in_series(series), at=at)
+    latest = latest_entry(session, where=in_series(series))
     return latest is not None and status_after(session, latest, purpose_id=series.purpose_id, at=at) in rules.GIVEN
 
 
@@ -69,12 +74,12 @@ def status_after(session: Session, entry: Entry, *, purpose_id: str, at: datetim
 
 
 def latest_entry(
-    session: Session, *, where: ColumnElement[bool], at: datetime, known_at: datetime | None = None
+    session: Session, *, where: ColumnElement[bool], until: datetime | None = None, known_at: datetime | None = None
 ) -> Entry | None:
-    """Return the latest entry that counts at a moment, by (effective_at, seq), as far as known at `known_at`."""
+    """Return the latest entry by (effective_at, seq), of those that count at `until` and were known at `known_at`."""
     row = session.execute(
         select(LedgerEntry)
-        .where(LedgerEntry.controller_id == controller_of(session), where, _counts(at, known_at))
+        .where(LedgerEntry.controller_id == controller_of(session), where, *_counts(until, known_at))
         .order_by(LedgerEntry.effective_at.desc(), LedgerEntry.seq.desc())
         .limit(1)
     ).scalar_one_or_none()
@@ -123,7 +128,7 @@ def _about_person(session: Session, question: Question, purpose: Purpose, asked:
     of_series = _where_of(found, purpose, question.channel)
     latest = confirmed = None
     if of_series is not None:
-        latest = latest_entry(session, where=of_series, at=question.at, known_at=question.known_at)
+        latest = latest_entry(session, where=of_series, until=question.until, known_at=question.known_at)
         confirmed = _confirmed_act_at(session, of_series, question)
     return Facts(
         purpose_known=True,
@@ -133,7 +138,7 @@ def _about_person(session: Session, question: Question, purpose: Purpose, asked:
         min_evidence=asked.min_evidence,
         subject_id=None if found is None else found.subject_id,
         restricted=found is not None
-        and restriction.is_restricted(session, subject_id=found.subject_id, at=question.at, known_at=question.known_at),
+        and restriction.is_restricted(session, subject_id=found.subject_id, until=_limit(question)),
         suppressions=_suppressions(session, question, purpose),
         objections=() if found is None else _objections(session, found.subject_id, question, purpose),
         latest=latest,
@@ -166,9 +171,9 @@ def in_series(series: Series) -> ColumnElement[bool]:
     )
 
 
-def _counts(at: datetime, known_at: datetime | None) -> ColumnElement[bool]:
-    counted = LedgerEntry.effective_at <= at
-    return counted if known_at is None else and_(counted, LedgerEntry.recorded_at <= known_at)
+def _counts(until: datetime | None, known_at: datetime | None) -> list[ColumnElement[bool]]:
+    limits = ((LedgerEntry.effective_at, until), (LedgerEntry.recorded_at, known_at))
+    return [column <= limit for column, limit in limits if limit is not None]
 
 
 def _confirmed_act_at(session: Session, series: ColumnElement[bool], question: Question) -> datetime | None:
@@ -177,7 +182,7 @@ def _confirmed_act_at(session: Session, series: ColumnElement[bool], question: Q
         .where(
             LedgerEntry.controller_id == controller_of(session),
             series,
-            _counts(question.at, question.known_at),
+            *_counts(question.until, question.known_at),
             LedgerEntry.kind.in_(tuple(rules.GIVEN)),
             LedgerEntry.confirmed_at.is_not(None),
         )
@@ -186,8 +191,8 @@ def _confirmed_act_at(session: Session, series: ColumnElement[bool], question: Q
     )
 
 
-def _limit(question: Question) -> datetime:
-    return question.at if question.known_at is None else min(question.at, question.known_at)
+def _limit(question: Question) -> datetime | None:
+    return min((limit for limit in (question.until, question.known_at) if limit is not None), default=None)
 
 
 def _suppressions(session: Session, question: Question, purpose: Purpose) -> tuple[Stop, ...]:
@@ -203,15 +208,14 @@ def _suppressions(session: Session, question: Question, purpose: Purpose) -> tup
 
 
 def _objections(session: Session, subject_id: str, question: Question, purpose: Purpose) -> tuple[Stop, ...]:
-    moments = session.scalars(
-        select(Objection.recorded_at).where(
-            Objection.controller_id == controller_of(session),
-            Objection.subject_id == subject_id,
-            or_(Objection.purpose_id.is_(None), Objection.purpose_id == purpose.id),
-            or_(Objection.channel.is_(None), Objection.channel == question.channel),
-            Objection.recorded_at <= _limit(question),
-        )
+    query = select(Objection.recorded_at).where(
+        Objection.controller_id == controller_of(session),
+        Objection.subject_id == subject_id,
+        or_(Objection.purpose_id.is_(None), Objection.purpose_id == purpose.id),
+        or_(Objection.channel.is_(None), Objection.channel == question.channel),
     )
+    limit = _limit(question)
+    moments = session.scalars(query if limit is None else query.where(Objection.recorded_at <= limit))
     return tuple(Stop(moment) for moment in moments)
 
 
@@ -239,7 +243,7 @@ def _other_point(session: Session, found: FoundSubject, question: Question, purp
         LedgerEntry.purpose_id == purpose.id,
         LedgerEntry.channel == question.channel,
     )
-    latest = latest_entry(session, where=other, at=question.at, known_at=question.known_at)
+    latest = latest_entry(session, where=other, until=question.until, known_at=question.known_at)
     return latest is not None and latest.kind in rules.GIVEN
 
 

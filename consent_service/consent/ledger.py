@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -110,6 +110,19 @@ def append(session: Session, *, series: Series, act: Act, actor: Actor, at: date
         )
     )
     return effective_at
+
+
+def moment_after(session: Session, *, subject_id: str, at: datetime) -> datetime:
+    """Return the moment from which a stop counts that is recorded now: after every act of the person so far.
+
+    The caller holds the subject's lock.
+    """
+    last = session.scalar(
+        select(func.max(LedgerEntry.effective_at)).where(
+            LedgerEntry.controller_id == controller_of(session), LedgerEntry.subject_id == subject_id
+        )
+    )
+    return at if last is None else max(at, last + _STEP)
 
 
 def new_consent_id(at: datetime) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from consent_service import identifiers
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
-from consent_service.consent import withdrawal
+from consent_service.consent import ledger, withdrawal
 from consent_service.consent.models import Objection
 from consent_service.consent.withdrawal import Scope
 from consent_service.db.session import controller_of
@@ -55,8 +55,9 @@ def object_to(
         )
         return RecordedObjection(suppression_id, None, at)
     objection_id = identifiers.new_id("obj", at=at)
-    _insert(session, objection_id, found.subject_id, purpose_id, scope, reason, actor, at)
-    return RecordedObjection(objection_id, found.subject_id, at)
+    recorded_at = ledger.moment_after(session, subject_id=found.subject_id, at=at)
+    _insert(session, objection_id, found.subject_id, purpose_id, scope, reason, actor, recorded_at)
+    return RecordedObjection(objection_id, found.subject_id, recorded_at)
 
 
 def _insert(

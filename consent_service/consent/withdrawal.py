@@ -150,7 +150,7 @@ def _end(
     at: datetime,
 ) -> tuple[EndedConsent, bool]:
     # Appended also where the series is withdrawn already: a yes that is reported late must not slip in between two.
-    latest = facts.latest_entry(session, where=facts.in_series(series), at=datetime.max.replace(tzinfo=at.tzinfo))
+    latest = facts.latest_entry(session, where=facts.in_series(series))
     consent_id = latest.consent_id if latest is not None else ledger.new_consent_id(at)
     evidence_id = None
     if act is not None:

@@ -1,8 +1,9 @@
 """Keep a person's data and do not use it (GDPR Art. 18): facts that are added, the latest of which holds."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
@@ -10,6 +11,8 @@ from consent_service.audit.trail import Actor
 from consent_service.db.session import controller_of
 from consent_service.subjects import locks
 from consent_service.subjects.models import RestrictionFact
+
+_STEP: Final = timedelta(microseconds=1)
 
 
 def restrict(session: Session, *, subject_id: str, reason: str, actor: Actor, at: datetime) -> bool:
@@ -22,26 +25,29 @@ def lift(session: Session, *, subject_id: str, reason: str, actor: Actor, at: da
     return _record(session, subject_id=subject_id, kind="lifted", reason=reason, actor=actor, at=at)
 
 
-def is_restricted(session: Session, *, subject_id: str, at: datetime, known_at: datetime | None = None) -> bool:
-    """Say whether processing was restricted at a moment, as far as was known at `known_at`."""
-    limit = at if known_at is None else min(at, known_at)
-    kind = session.scalar(
-        select(RestrictionFact.kind)
-        .where(
-            RestrictionFact.controller_id == controller_of(session),
-            RestrictionFact.subject_id == subject_id,
-            RestrictionFact.recorded_at <= limit,
-        )
+def is_restricted(session: Session, *, subject_id: str, until: datetime | None = None) -> bool:
+    """Say whether processing is restricted, by what was recorded up to a moment where one is given."""
+    fact = _latest(session, subject_id, until)
+    return fact is not None and fact.kind == "restricted"
+
+
+def _latest(session: Session, subject_id: str, until: datetime | None) -> Row[str, datetime] | None:
+    query = (
+        select(RestrictionFact.kind, RestrictionFact.recorded_at)
+        .where(RestrictionFact.controller_id == controller_of(session), RestrictionFact.subject_id == subject_id)
         .order_by(RestrictionFact.recorded_at.desc())
         .limit(1)
     )
-    return kind == "restricted"
+    return session.execute(query if until is None else query.where(RestrictionFact.recorded_at <= until)).one_or_none()
 
 
 def _record(session: Session, *, subject_id: str, kind: str, reason: str, actor: Actor, at: datetime) -> bool:
     locks.lock_subject(session, subject_id)
-    if is_restricted(session, subject_id=subject_id, at=at) == (kind == "restricted"):
+    last = _latest(session, subject_id, None)
+    if (last.kind if last is not None else "lifted") == kind:
         return False
+    # As in the ledger: clocks of nodes cannot reorder facts.
+    recorded_at = at if last is None else max(at, last.recorded_at + _STEP)
     entry = trail.record(
         session,
         type="subject.restricted" if kind == "restricted" else "subject.restriction_lifted",
@@ -55,7 +61,7 @@ def _record(session: Session, *, subject_id: str, kind: str, reason: str, actor:
         insert(RestrictionFact).values(
             controller_id=controller_of(session),
             subject_id=subject_id,
-            recorded_at=at,
+            recorded_at=recorded_at,
             kind=kind,
             audit_entry_id=entry,
         )

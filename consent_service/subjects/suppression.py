@@ -70,15 +70,12 @@ def suppress(
     return suppression_id
 
 
-def list_for(session: Session, *, hashed: bytes, until: datetime) -> tuple[SuppressionFact, ...]:
-    """List the stops of an address that were recorded up to a moment, oldest first."""
-    rows = session.execute(
+def list_for(session: Session, *, hashed: bytes, until: datetime | None = None) -> tuple[SuppressionFact, ...]:
+    """List the stops of an address, up to a moment where one is given, oldest first."""
+    query = (
         select(Suppression.purpose_id, Suppression.channel, Suppression.kind, Suppression.recorded_at)
-        .where(
-            Suppression.controller_id == controller_of(session),
-            Suppression.address_hash == hashed,
-            Suppression.recorded_at <= until,
-        )
+        .where(Suppression.controller_id == controller_of(session), Suppression.address_hash == hashed)
         .order_by(Suppression.recorded_at)
     )
+    rows = session.execute(query if until is None else query.where(Suppression.recorded_at <= until))
     return tuple(SuppressionFact(*row) for row in rows)

@@ -1,13 +1,17 @@
 """Acts that meet: whatever runs at once, no yes outlives a no that was acknowledged."""
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from consent_service.audit import trail
 from consent_service.consent import confirmation, objection, withdrawal
 from consent_service.consent.withdrawal import Scope
 from consent_service.registry.forms import FormVersion
+from consent_service.subjects import restriction
 from consent_service.subjects.identity import SubjectReference
-from tests.acts import KARI, Stage, an_act, meanwhile, refer, together
+from tests.acts import KARI, OLA, Stage, an_act, meanwhile, refer, together
 from tests.builders import NOON
 from tests.functional.consent.conftest import NEWS, OFFERS
 
@@ -107,6 +111,46 @@ class TestObjectionMeetsConfirmation:
         assert confirmed.result().state == "confirmed"
         assert stage.check(at=NOON + 3 * SECOND).reason == "objected"
         assert stage.check("offers", at=NOON + 3 * SECOND).allowed
+
+
+class TestClocksOfTwoNodes:
+    def test_an_objection_of_a_node_whose_clock_is_behind_still_stands(self, stage: Stage, form: FormVersion) -> None:
+        stage.give(form, NEWS, at=NOON + SECOND)
+
+        stage.object_to(at=NOON)
+
+        assert stage.check(at=NOON + 2 * SECOND).reason == "objected"
+
+    @pytest.mark.rule("WD-02")
+    def test_what_a_node_ahead_acknowledged_holds_at_once_for_one_behind(self, stage: Stage, form: FormVersion) -> None:
+        subject_id = stage.give(form, NEWS).subject_id
+        stage.give(form, OFFERS, email=OLA)
+
+        stage.withdraw(at=NOON + SECOND)
+        stage.object_to(OLA, at=NOON + SECOND)
+
+        assert stage.check(at=NOON).reason == "consent_withdrawn"
+        assert stage.check("offers", who=OLA, at=NOON).reason == "objected"
+        with stage.act() as session:
+            assert subject_id is not None
+            restriction.restrict(session, subject_id=subject_id, reason="Art. 18", actor=trail.SYSTEM, at=NOON + SECOND)
+        assert stage.check(at=NOON).reason == "restricted"
+
+    def test_a_restriction_is_lifted_by_a_node_behind(self, stage: Stage, form: FormVersion) -> None:
+        subject_id = stage.give(form, NEWS).subject_id
+        assert subject_id is not None
+
+        with stage.act() as session:
+            said: dict[str, Any] = {"subject_id": subject_id, "reason": "Art. 18", "actor": trail.SYSTEM}
+            changes = [
+                restriction.restrict(session, at=NOON + SECOND, **said),
+                restriction.lift(session, at=NOON, **said),
+                restriction.restrict(session, at=NOON, **said),
+                restriction.lift(session, at=NOON, **said),
+            ]
+
+        assert changes == [True] * 4
+        assert stage.check(at=NOON + 2 * SECOND).allowed
 
 
 class TestDoubleConfirmation:
