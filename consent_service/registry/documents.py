@@ -16,6 +16,8 @@ _LONGEST_LIST: Final = 100
 _ALLOWED_CONTROLS: Final = frozenset("\n\t")
 _UNSTORABLE: Final = frozenset({"Cc", "Cs"})
 
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}|[0-9]{1,9}", re.ASCII)
+
 #: A language tag of BCP 47 in the spelling that we compare: `nb`, `en`, `zh-Hant`.
 LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?", re.ASCII)
 
@@ -116,5 +118,9 @@ class Reading:
 
 
 def below(pointer: str, name: str) -> str:
-    """Extend a JSON pointer by one step (RFC 6901 §3)."""
-    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+    """Extend a JSON pointer by one step (RFC 6901 §3).
+
+    A name that is not a plain word may be anything, somebody's address included, and ends in answers and logs: it is
+    not repeated, and the pointer stays at the object.
+    """
+    return pointer if _PLAIN_NAME.fullmatch(name) is None else f"{pointer}/{name}"

@@ -68,6 +68,7 @@ _ALL: Final = (
     ProblemType("notice_unknown", 404, "Unknown notice version", "The purpose has no such notice version."),
     ProblemType("form_unknown", 404, "Unknown form", "There is no such form, or no version of it is in force."),
     ProblemType("language_unknown", 404, "Not in this language", "`languages` lists those that the form has."),
+    ProblemType("api_key_unknown", 404, "Unknown API key", "The controller has no such API key."),
     ProblemType("recipient_unknown", 404, "Unknown recipient", "The controller has no such recipient."),
     ProblemType("subject_unknown", 404, "Unknown subject", "Nobody is known under this reference."),
     ProblemType("consent_unknown", 404, "Unknown declaration", "No declaration of this controller has this id."),
@@ -78,6 +79,12 @@ _ALL: Final = (
     ProblemType("conflict", 409, "Conflict", "The act contradicts something that stands."),
     ProblemType("already_exists", 409, "Exists already", "Something with this key exists already."),
     ProblemType("already_published", 409, "Published already", "A published notice version never changes."),
+    ProblemType(
+        "newer_notice_published",
+        409,
+        "A later version was published",
+        "An older version is not put back in force; draft its texts as a new one.",
+    ),
     ProblemType(
         "suppressed",
         409,

@@ -54,13 +54,20 @@ class TestParse:
 
         assert refusals_of(document) == [("/languages/nb/title", "too_long")]
 
-    @pytest.mark.parametrize("language", ["NB", "norsk bokmål", "", "nb/no", "nb~"])
-    def test_a_language_is_a_tag(self, language: str) -> None:
+    @pytest.mark.parametrize(
+        ("language", "pointer"),
+        [("NB", "/languages/NB"), ("norsk bokmål", "/languages"), ("", "/languages"), ("nb/no", "/languages")],
+    )
+    def test_a_language_is_a_tag(self, language: str, pointer: str) -> None:
         document = a_notice_document()
         document["languages"] = {language: {}}
 
-        pointer = "/languages/" + language.replace("~", "~0").replace("/", "~1")
         assert refusals_of(document) == [(pointer, "invalid")]
+
+    def test_a_name_that_may_be_an_address_is_not_repeated(self) -> None:
+        document = a_notice_document() | {"kari@nordmann.example": True}
+
+        assert refusals_of(document) == [("", "unknown_field")]
 
     def test_an_unknown_or_repeated_channel_is_refused(self) -> None:
         document = a_notice_document() | {"channels": ["email", "pigeon", "email"]}
