@@ -24,8 +24,11 @@ from consent_service.api import (
     checks,
     consents,
     dev,
+    forms,
     health,
     links,
+    purposes,
+    recipients,
     records,
     reference,
     subjects,
@@ -58,6 +61,9 @@ _API: Final = (
     subjects.blueprint,
     links.blueprint,
     records.blueprint,
+    purposes.blueprint,
+    forms.blueprint,
+    recipients.blueprint,
 )
 #: How long the mail server may take over one step, in seconds. Flask-Mail itself would wait for ever.
 SMTP_TIMEOUT_SECONDS: Final = 10.0
