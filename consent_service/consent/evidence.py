@@ -3,6 +3,7 @@
 The controller must prove the individual act and not the set-up of a web site (GDPR Art. 7(1); EDPB 05/2020).
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from consent_service.audit import trail
 from consent_service.audit.trail import Actor
 from consent_service.consent import ledger
 from consent_service.consent.models import Evidence, EvidencePart
+from consent_service.crypto import canonical
 from consent_service.db.session import controller_of
 from consent_service.errors import ConsentUnknownError
 from consent_service.registry import controllers
@@ -71,8 +73,9 @@ def record(
 ) -> str:
     """Seal the evidence of one declaration and return its id (`evd_…`).
 
-    `box` is what was shown at the box, word for word; `acts` names each act that made up the declaration, such as
-    `submission` and `confirmation`. Traces are kept for twelve months, and not at all where the controller says so.
+    `box` is what was shown at the box, word for word, and is kept with its hash; `acts` names each act that made up
+    the declaration, such as `submission` and `confirmation`. Traces are kept for twelve months, and not at all where
+    the controller says so.
     """
     evidence_id = identifiers.new_id("evd", at=at)
     session.execute(
@@ -84,8 +87,10 @@ def record(
             recorded_at=at,
         )
     )
+    shown = None if box is None else _as_json(box)
     statement = {
-        "shown": None if box is None else asdict(box),
+        "shown": shown,
+        "shown_sha256": None if shown is None else shown_sha256(shown),
         "checked_by_default": False,
         "acts": {name: _without_trace(act) for name, act in acts.items()},
     }
@@ -123,6 +128,11 @@ def reveal(session: Session, *, consent_id: str, reason: str, actor: Actor, at: 
     return opened
 
 
+def shown_sha256(shown: Mapping[str, Any]) -> str:
+    """Hash the canonical JSON of what was shown, in hex; whoever has the words can do the same (RFC 8785)."""
+    return hashlib.sha256(canonical.canonical_json(dict(shown))).hexdigest()
+
+
 def as_document(act: ActEvidence) -> dict[str, Any]:
     """Write an act as JSON values, for sealing it in a request that waits."""
     return {**asdict(act), "occurred_at": act.occurred_at.isoformat(), "signals": dict(act.signals)}
@@ -131,6 +141,10 @@ def as_document(act: ActEvidence) -> dict[str, Any]:
 def from_document(document: Mapping[str, Any]) -> ActEvidence:
     """Read an act back from JSON values."""
     return ActEvidence(**{**document, "occurred_at": datetime.fromisoformat(document["occurred_at"])})
+
+
+def _as_json(box: ShownBox) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(box).items()}
 
 
 def _without_trace(act: ActEvidence) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes consent receipts: JSON-LD after ISO/IEC TS 27560:2023 and DPV 2.3.
+"""Writes consent receipts: JSON-LD after ISO/IEC TS 27560:2023 and DPV 2.3, and the same to read and print.
 
 A receipt names the person by a pseudonym and holds no address (REC-05). Its id is drawn from its content, so that an
 id stands for one content for ever: a change of state gives another receipt and leaves the earlier one as it was, which
@@ -15,6 +15,7 @@ from consent_service import identifiers
 from consent_service.consent import receipt_facts, rules
 from consent_service.consent.receipt_facts import ReceiptFacts, StateChange
 from consent_service.crypto import canonical
+from consent_service.language import rendering
 
 MEDIA_TYPE: Final = "application/ld+json"
 
@@ -46,6 +47,21 @@ def build(session: Session, *, consent_id: str, public_url: str, at: datetime) -
     Raises ConsentUnknownError, also where nothing was asked that a receipt could be given for.
     """
     return document(receipt_facts.gather(session, consent_id=consent_id, public_url=public_url, at=at))
+
+
+def render_html(session: Session, *, consent_id: str, public_url: str, language: str, at: datetime) -> str:
+    """Return the receipt as one page to read and print, which needs nothing else; raises ConsentUnknownError."""
+    facts = receipt_facts.gather(session, consent_id=consent_id, public_url=public_url, at=at)
+    return rendering.render(
+        "documents/receipt.html",
+        language=language,
+        timezone=facts.controller.timezone,
+        controller=facts.controller,
+        facts=facts,
+        record=facts.record,
+        box=facts.box,
+        receipt_id=document(facts)["dct:identifier"],
+    )
 
 
 def document(facts: ReceiptFacts) -> _Node:

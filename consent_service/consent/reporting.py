@@ -108,6 +108,8 @@ def record_reported(session: Session, *, report: ReportedAct, actor: Actor, at: 
     """
     act = replace(report.evidence, occurred_at=_demand_past(report.evidence.occurred_at, at))
     shown = _shown(session, report, act.occurred_at)
+    # The evidence names the version that was shown, also where the report left that to us.
+    report = replace(report, form_version=shown.form_version)
     contacts = tuple(
         each for each in (report.reference.contact, report.reference.contact_point, *report.additional) if each
     )

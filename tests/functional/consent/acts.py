@@ -84,7 +84,16 @@ def take_back(session: Session, *, email: str = EMAIL, at: datetime) -> Withdraw
     )
 
 
-def report(session: Session, form: FormVersion, *, granted: bool, email: str = EMAIL, at: datetime) -> CaptureOutcome:
+def report(
+    session: Session,
+    form: FormVersion,
+    *,
+    granted: bool,
+    version: int | None = 1,
+    page_url: str | None = None,
+    email: str = EMAIL,
+    at: datetime,
+) -> CaptureOutcome:
     """Report what somebody said at the till about the newsletter."""
     return reporting.record_reported(
         session,
@@ -92,10 +101,10 @@ def report(session: Session, form: FormVersion, *, granted: bool, email: str = E
             reference=SubjectReference(contact=fields.parse_email(email)),
             additional=(),
             form_id=form.form_id,
-            form_version=form.number,
+            form_version=version,
             language="nb",
             decisions=(ReportedDecision("newsletter", "email", granted),),
-            evidence=ActEvidence(method="point_of_sale", act="button_pressed", occurred_at=at),
+            evidence=ActEvidence(method="point_of_sale", act="button_pressed", occurred_at=at, page_url=page_url),
         ),
         actor=SHOP,
         at=at,
