@@ -39,14 +39,17 @@ from pathlib import Path
 from consent_service.cli.supervisor import Supervisor
 from consent_service.db.programs import Program
 here = Path(sys.argv[1])
-with Supervisor(log_dir=here, run_dir=here, say=lambda line: print(line, flush=True)) as supervisor:
-    for name in sys.argv[2:]:
-        supervisor.start(
-            Program(name=name, arguments=(sys.executable, str(here / "family.py"), name), environment={}, folder=here)
-        )
-    supervisor.wait_until(lambda: all((here / f"{name}.pids").exists() for name in sys.argv[2:]), seconds=20)
-    print("ready", flush=True)
-    supervisor.keep_running()
+try:
+    with Supervisor(log_dir=here, run_dir=here, say=lambda line: print(line, flush=True)) as supervisor:
+        for name in sys.argv[2:]:
+            program = (sys.executable, str(here / "family.py"), name)
+            supervisor.start(Program(name=name, arguments=program, environment={}, folder=here))
+        supervisor.wait_until(lambda: all((here / f"{name}.pids").exists() for name in sys.argv[2:]), seconds=20)
+        print("ready", flush=True)
+        supervisor.keep_running()
+except KeyboardInterrupt:
+    # The signal may come before the programs are looked after.
+    pass
 """
 
 
