@@ -22,7 +22,7 @@ def _forms(folder: DataFolder, base: str) -> list[tuple[str, str]]:
     """Return one row for each form that the demo world wrote down."""
     world = json.loads((folder.path / "demo.json").read_text(encoding="utf-8"))
     return [
-        (f"Form {key}", f"{base}/f/{form_id}")
+        (f"Form {key} of {controller['key']}", f"{base}/f/{form_id}")
         for controller in world["controllers"]
         for key, form_id in controller["forms"].items()
     ]

@@ -19,12 +19,13 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from consent_service.db.programs import Program
-from consent_service.errors import ProgramFailedError
+from consent_service.errors import ProgramFailedError, ServiceStartError
 
 TOKEN_VARIABLE = "CONSENT_RUN"  # noqa: S105 - the name of a variable that marks our processes.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 STEADY_AFTER = 60.0
+LEFTOVERS_GONE_WITHIN = 10.0
 LOG_TURNS_OVER_AT = 10_000_000
 
 
@@ -189,19 +190,34 @@ def end_leftovers(token_file: Path) -> int:
     """Kill processes of an earlier run that outlived it, found by the token in their environment; return how many.
 
     Process numbers are given out again, so a kept number could name a stranger; the token cannot. Linux only.
+    Raises ServiceStartError when they do not end.
     """
     try:
         mark = f"{TOKEN_VARIABLE}={token_file.read_text(encoding='ascii')}".encode()
     except FileNotFoundError:
         return 0
-    ended = 0
+    ended = set()
+    give_up_at = time.monotonic() + LEFTOVERS_GONE_WITHIN
+    while left := _marked_with(mark):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended.update(left)
+        if time.monotonic() > give_up_at:
+            raise ServiceStartError(f"processes of an earlier start do not end: {sorted(left)}")
+        # A killed process holds its port until the kernel has taken it down.
+        time.sleep(0.02)
+    token_file.unlink(missing_ok=True)
+    return len(ended)
+
+
+def _marked_with(mark: bytes) -> set[int]:
+    found = set()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if mark in environment.read_bytes().split(b"\0"):
-                os.kill(int(environment.parent.name), signal.SIGKILL)
-                ended += 1
-    token_file.unlink(missing_ok=True)
-    return ended
+                found.add(int(environment.parent.name))
+    return found
 
 
 def _signal_group(leader: int, number: signal.Signals) -> None:
