@@ -144,6 +144,7 @@ class TestCrash:
         for pid in (first, second):
             os.kill(pid, signal.SIGKILL)
         supervised.kill()
+        assert _until(lambda: not _lives(first) and not _lives(second))
         assert _lives(orphan)
         assert _lives(other_orphan)
 
