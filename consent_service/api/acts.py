@@ -24,7 +24,7 @@ from consent_service.audit.trail import Actor
 from consent_service.config import Settings
 from consent_service.crypto import api_secrets
 from consent_service.crypto.api_secrets import ParsedApiKey
-from consent_service.web import access, request_log, throttling
+from consent_service.web import access, json_bodies, request_log, throttling
 from consent_service.web.problems import ProblemError
 from consent_service.web.throttling import Budget
 
@@ -89,7 +89,7 @@ def authorised(
             if largest_body_bytes is not None:
                 request.max_content_length = largest_body_bytes
             # Read it all now: a body that trickles in must not hold a connection of the pool.
-            request.get_data(cache=True)
+            json_bodies.read_all(request)
             for _ in range(_TRIES - 1):
                 try:
                     return _run(view, arguments, parsed, scope=scope, changes=changes, budget=budget)

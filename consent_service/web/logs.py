@@ -39,7 +39,8 @@ FIELDS: Final = frozenset(
     }
 )
 
-_FRAMES_KEPT: Final = 12
+_OUR_FRAMES: Final = 8
+_PACKAGE: Final = "/consent_service/"
 
 
 class _LibraryHandler(logging.Handler):
@@ -79,13 +80,12 @@ def keep_listed_fields(logger: Any, method: str, event: MutableMapping[str, Any]
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Say what failed and where, without the message: that of a database quotes the row."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_KEPT:]
+    """Say what failed and where in our code, without the message: that of a database quotes the row."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if _PACKAGE in frame.filename][-_OUR_FRAMES:] or frames[-1:]
     return {
         "error": type(error).__qualname__,
-        "where": [
-            f"{frame.filename.rpartition('consent_service/')[2]}:{frame.lineno} {frame.name}" for frame in frames
-        ],
+        "where": [f"{frame.filename.rpartition(_PACKAGE)[2]}:{frame.lineno} {frame.name}" for frame in ours],
     }
 
 

@@ -1,5 +1,7 @@
 """What cannot be understood is refused in the form of this door, with nothing written and nothing repeated."""
 
+import io
+
 import pytest
 from werkzeug.test import TestResponse
 
@@ -34,6 +36,16 @@ class TestBody:
 
     def test_a_body_beyond_256_kilobytes_is_413(self, system: System) -> None:
         assert send(system, b'{"a": "' + b"x" * 262_144 + b'"}').status_code == 413
+
+    def test_one_that_comes_in_pieces_is_413_too(self, system: System) -> None:
+        answer = system.client.post(
+            "/v1/checks",
+            input_stream=io.BytesIO(b"{" + b" " * 300_000 + b"}"),
+            headers={"Authorization": f"Bearer {system.key}", "Content-Type": "application/json"},
+            environ_base={"wsgi.input_terminated": True},
+        )
+
+        assert answer.status_code == 413
 
     def test_a_key_that_stands_twice_is_422(self, system: System) -> None:
         answer = send(system, b'{"purpose": "survey", "purpose": "newsletter"}')
