@@ -106,11 +106,15 @@ def enqueue(session: Session, *, kind: str, reference: str, at: datetime, due_at
 def cancel(session: Session, *, kind: str, reference: str, at: datetime) -> None:
     """Stop every waiting message of this kind for `reference`.
 
-    Waits for a worker that prepares one at this very moment; a mail that is on the wire already is not called back.
+    One that a worker prepares at this very moment is passed over: waiting for it, with the rows of this act locked,
+    could be a deadlock, and a mail on the wire is not called back anyhow. Where it does not leave, it is checked anew.
     """
+    waiting = (
+        select(OutboxMessage.id).where(_waits_for(session, kind, reference)).with_for_update(skip_locked=True).cte("w")
+    )
     session.execute(
         update(OutboxMessage)
-        .where(_waits_for(session, kind, reference))
+        .where(_waits_for(session, kind, reference), OutboxMessage.id.in_(select(waiting.c.id)))
         .values(state="cancelled", settled_at=at)
         .execution_options(synchronize_session=False)
     )

@@ -9,10 +9,12 @@ from email.message import EmailMessage
 import pytest
 from sqlalchemy.orm import Session
 
+from consent_service.db.session import Database
 from consent_service.delivery import mail
 from consent_service.delivery.mail import OutgoingMail
 from consent_service.delivery.messages import Cancelled, Deferred
 from consent_service.errors import MailUnavailableError, RecipientRefusedError
+from tests.functional.delivery.world import World, make_world
 from tests.smtp_sink import HOST, SmtpSink
 
 PERMANENT = 500
@@ -87,3 +89,8 @@ def letters() -> Letters:
 @pytest.fixture
 def plain_transport(smtp_sink: SmtpSink) -> PlainTransport:
     return PlainTransport(smtp_sink)
+
+
+@pytest.fixture
+def world(database: Database, worker_database: Database) -> World:
+    return make_world(database, worker_database)

@@ -175,6 +175,19 @@ class TestCancel:
         with worker_database.transaction(NORDLYS) as session:
             assert not outbox.hold(session, claimed=claimed)
 
+    def test_it_does_not_wait_for_a_worker_that_prepares_the_message(
+        self, database: Database, worker_database: Database
+    ) -> None:
+        message_id = enqueue(database)
+        claimed = claim(worker_database)[0]
+        with worker_database.engine.begin() as preparing:
+            preparing.exec_driver_sql("SELECT id FROM outbox_message FOR UPDATE")
+
+            cancel(database)
+
+        assert get_message(database, message_id).state == "ready"
+        assert settle(worker_database, claimed, Cancelled("nothing_to_confirm"))
+
     def test_it_leaves_the_other_controllers_message_alone(self, database: Database, worker_database: Database) -> None:
         enqueue(database, controller=FJORD)
 
