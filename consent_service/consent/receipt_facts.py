@@ -122,7 +122,9 @@ def _states(session: Session, record: ConsentRecord, at: datetime) -> tuple[Stat
 
 
 def _states_of(entry: RecordedEntry) -> list[StateChange]:
-    asked = [StateChange("requested", entry.occurred_at, "controller")] if entry.confirmed_at is not None else []
+    # On a page that was opened from a mailed link asking and confirming are one act.
+    waited = entry.confirmed_at is not None and entry.occurred_at < entry.confirmed_at
+    asked = [StateChange("requested", entry.occurred_at, "controller")] if waited else []
     answered = entry.kind in rules.GIVEN or entry.kind == "refused"
     state = StateChange(
         status=entry.kind,

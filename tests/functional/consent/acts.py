@@ -7,11 +7,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
-from consent_service.consent import capture, confirmation, reporting, withdrawal
+from consent_service.consent import capture, confirmation, preferences, reporting, withdrawal
 from consent_service.consent.answers import SignupAnswer
 from consent_service.consent.confirmation import ConfirmationView
 from consent_service.consent.evidence import ActEvidence
-from consent_service.consent.models import RequestedConsent, SignupRequest
+from consent_service.consent.models import LedgerEntry, RequestedConsent, SignupRequest
+from consent_service.consent.preference_links import Visitor
 from consent_service.consent.reporting import CaptureOutcome, ReportedAct, ReportedDecision
 from consent_service.consent.withdrawal import Scope, WithdrawalOutcome
 from consent_service.db.session import controller_of
@@ -82,6 +83,17 @@ def take_back(session: Session, *, email: str = EMAIL, at: datetime) -> Withdraw
         actor=trail.SUBJECT,
         at=at,
     )
+
+
+def choose(session: Session, shown: ShownForm, *, email: str = EMAIL, at: datetime) -> str:
+    """Say yes on the page of choices, opened from a link that was mailed, and return the new declaration."""
+    contact = fields.parse_email(email)
+    visitor = Visitor(contact=contact, masked=fields.mask(contact), subject_id=None, point=None, can_give=True)
+    wanted = frozenset((box.purpose, box.channel) for box in shown.boxes)
+    preferences.save(session, visitor=visitor, wanted=wanted, shown=wanted, language="nb", act=a_press(at), at=at)
+    consent_id = session.scalar(select(LedgerEntry.consent_id).order_by(LedgerEntry.seq.desc()).limit(1))
+    assert consent_id is not None
+    return consent_id
 
 
 def report(

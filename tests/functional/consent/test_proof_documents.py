@@ -194,6 +194,13 @@ class TestPrintedEvidence:
         assert f'<blockquote lang="nb">{shown.boxes[0].statement}</blockquote>' in page
         assert "Kva som vart vist" in page
 
+    def test_a_choice_on_the_page_of_choices_is_said_in_words(self, session: Session, shown: ShownForm) -> None:
+        consent_id = acts.choose(session, shown, at=LATER)
+
+        page = proof_document.render_html(session, reveal(session, consent_id), language="nb")
+
+        assert "Valgt av personen under «Mine valg»" in page
+
     def test_what_a_caller_sent_is_never_markup(self, session: Session) -> None:
         builders.a_published_purpose(session, double_opt_in=False)
         till = builders.a_form(session, key="till")

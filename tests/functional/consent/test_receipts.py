@@ -112,6 +112,14 @@ class TestBuild:
 
         assert states(document) == ["ConsentRequested", "ConsentGiven", "ConsentWithdrawn"]
 
+    def test_a_choice_on_a_mailed_page_was_never_waiting(self, session: Session, shown: ShownForm) -> None:
+        consent_id = acts.choose(session, shown, at=LATER)
+
+        document = build(session, consent_id)
+
+        jsonschema.Draft202012Validator(SCHEMA).validate(document)
+        assert states(document) == ["ConsentGiven"]
+
     @pytest.mark.rule("REC-02")
     def test_a_later_receipt_leaves_the_earlier_one_as_it_was(self, session: Session, shown: ShownForm) -> None:
         consent_id = acts.a_given_consent(session, shown)
