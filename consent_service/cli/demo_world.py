@@ -77,6 +77,9 @@ def seed(
     A second start of the same folder makes nothing new. Raises ServiceStartError where the database holds a company
     whose secrets are not in the file.
     """
+    for place in ("mail", "sms"):
+        # A program that waits for a message may look before the first one has arrived.
+        (data_dir / place).mkdir(mode=0o700, exist_ok=True)
     known = {controller.key: controller for controller in _read(data_dir)}
     world = DemoWorld(
         base_url=public_url, mail_dir=str(data_dir / "mail"), sms_dir=str(data_dir / "sms"), controllers=()

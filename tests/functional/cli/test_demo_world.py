@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from consent_service.accounts import api_keys
@@ -100,6 +101,30 @@ class TestSeed:
             "profiling": False,
             "ad_audiences": True,
             "customer_survey": False,
+        }
+
+    def test_every_act_of_the_registry_is_in_the_audit_log(
+        self, database: Database, tmp_path: Path, superuser_url: str
+    ) -> None:
+        seed(database, tmp_path)
+
+        with psycopg.connect(superuser_url) as connection:
+            counted: dict[str, int] = dict(
+                connection.execute(
+                    "SELECT type, count(*) FROM audit.entry JOIN controller_directory USING (controller_id)"
+                    " WHERE key IN ('nordlys-sport', 'fjord-bok') GROUP BY type"
+                ).fetchall()
+            )
+        assert counted == {
+            "api_key.created": 4,
+            "controller.created": 2,
+            "form.created": 3,
+            "form.version_created": 3,
+            "notice.drafted": 6,
+            "notice.published": 6,
+            "operator.created": 4,
+            "purpose.created": 6,
+            "recipient.created": 4,
         }
 
     def test_a_form_may_be_embedded_from_the_demo_origins(self, database: Database, tmp_path: Path) -> None:
