@@ -22,7 +22,7 @@ from consent_service.crypto import links
 from consent_service.db.session import controller_of, keyring_of
 from consent_service.registry import purposes
 from consent_service.registry.forms import ShownBox
-from consent_service.subjects import fields, identity, locks
+from consent_service.subjects import fields, identity, locks, personal_fields
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import FoundPoint
 
@@ -155,7 +155,7 @@ def _give(
     """Write what hangs on the confirmed address into the ledger; what hangs on a phone number keeps waiting."""
     point = _verified_point(session, waiting, email, at)
     locks.lock_subject(session, point.subject_id)
-    identity.record_personal_fields(session, subject_id=point.subject_id, values=waiting.answer.personal_fields, at=at)
+    personal_fields.record(session, subject_id=point.subject_id, values=waiting.answer.personal_fields, at=at)
     proved = [each for each in waiting.boxes if each.confirmation == "email"]
     for each in proved:
         give_one(session, each, point=point, waiting=waiting, confirmation=confirmation, at=at)

@@ -17,7 +17,7 @@ from consent_service.registry.models import NoticePublication
 from consent_service.registry.notices import NoticeVersion
 from consent_service.registry.purposes import Purpose
 from consent_service.subjects import fields, identity, restriction, suppression
-from consent_service.subjects.identity import FoundSubject, SubjectReference
+from consent_service.subjects.identity import FoundPoint, FoundSubject, SubjectReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +124,15 @@ def _offer(purpose: Purpose, notice: NoticeVersion | None, channel: str) -> Offe
 
 
 def _about_person(session: Session, question: Question, purpose: Purpose, asked: Facts) -> Facts:
-    found = identity.find_subject(session, question.reference)
+    found = identity.find_subject(session, question.reference, until=question.until)
     of_series = _where_of(found, purpose, question.channel)
     latest = confirmed = None
     if of_series is not None:
         latest = latest_entry(session, where=of_series, until=question.until, known_at=question.known_at)
         confirmed = _confirmed_act_at(session, of_series, question)
+    others = _others(session, question, found)
+    latest = _with_no_of_others(session, question, purpose, others, latest)
+    people = {each.subject_id for each in (found, *others) if each is not None}
     return Facts(
         purpose_known=True,
         offer=asked.offer,
@@ -140,7 +143,7 @@ def _about_person(session: Session, question: Question, purpose: Purpose, asked:
         restricted=found is not None
         and restriction.is_restricted(session, subject_id=found.subject_id, until=_limit(question)),
         suppressions=_suppressions(session, question, purpose),
-        objections=() if found is None else _objections(session, found.subject_id, question, purpose),
+        objections=_objections(session, people, question, purpose),
         latest=latest,
         confirmed_act_at=confirmed,
         superseded_by=None if latest is None else _superseded_by(session, purpose.id, latest, question.at),
@@ -158,6 +161,30 @@ def _where_of(found: FoundSubject | None, purpose: Purpose, channel: str) -> Col
     if found.point is None:
         return None
     return in_series(Series(found.subject_id, found.point.id, purpose.id, channel))
+
+
+def _others(session: Session, question: Question, found: FoundSubject | None) -> tuple[FoundPoint, ...]:
+    """Return everybody else under the address that is asked about."""
+    contact = question.reference.named_point
+    if contact is None:
+        return ()
+    own = None if found is None else found.subject_id
+    return tuple(each for each in identity.list_holders(session, contact) if each.subject_id != own)
+
+
+def _with_no_of_others(
+    session: Session, question: Question, purpose: Purpose, others: tuple[FoundPoint, ...], own: Entry | None
+) -> Entry | None:
+    """Return the last word about an address: anybody's no binds it for all, a yes needs the person's own later act."""
+    latest = own
+    for other in others if fields.point_kind(question.channel) is not None else ():
+        series = Series(other.subject_id, other.id, purpose.id, question.channel)
+        entry = latest_entry(session, where=in_series(series), until=question.until, known_at=question.known_at)
+        if entry is None or entry.kind in rules.GIVEN:
+            continue
+        if latest is None or latest.effective_at <= entry.effective_at:
+            latest = entry
+    return latest
 
 
 def in_series(series: Series) -> ColumnElement[bool]:
@@ -207,10 +234,10 @@ def _suppressions(session: Session, question: Question, purpose: Purpose) -> tup
     )
 
 
-def _objections(session: Session, subject_id: str, question: Question, purpose: Purpose) -> tuple[Stop, ...]:
+def _objections(session: Session, subject_ids: set[str], question: Question, purpose: Purpose) -> tuple[Stop, ...]:
     query = select(Objection.recorded_at).where(
         Objection.controller_id == controller_of(session),
-        Objection.subject_id == subject_id,
+        Objection.subject_id.in_(subject_ids),
         or_(Objection.purpose_id.is_(None), Objection.purpose_id == purpose.id),
         or_(Objection.channel.is_(None), Objection.channel == question.channel),
     )

@@ -27,7 +27,7 @@ from consent_service.errors import (
 from consent_service.registry import forms, purposes
 from consent_service.registry.forms import ShownBox, ShownForm
 from consent_service.registry.purposes import Purpose
-from consent_service.subjects import fields, identity, locks
+from consent_service.subjects import fields, identity, locks, personal_fields
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import FoundSubject, SubjectReference
 
@@ -254,7 +254,7 @@ def _settle(
     at: datetime,
 ) -> dict[tuple[str, str], CapturedConsent]:
     locks.lock_subject(session, subject_id)
-    identity.record_personal_fields(session, subject_id=subject_id, values=report.personal_fields, at=at)
+    personal_fields.record(session, subject_id=subject_id, values=report.personal_fields, at=at)
     return {
         (each.decision.purpose, each.decision.channel): _append(session, report, act, each, subject_id, actor, at)
         for each in settled

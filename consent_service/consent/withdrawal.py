@@ -80,6 +80,9 @@ def withdraw(
         return WithdrawalOutcome(None, (), ())
     targets = _targets(session, found.subject_id, purpose, scope.channel, at)
     ended = [_end(session, series, key, reason=reason, act=act, actor=actor, at=at) for series, key in targets]
+    if reference.contact_point is not None and found.point is None:
+        # The address is not theirs, or no longer: the no still means that nothing is sent there.
+        _suppress(session, reference.contact_point, purpose, scope.channel, actor, at)
     return WithdrawalOutcome(
         subject_id=found.subject_id,
         withdrawn=tuple(each for each, was_withdrawn in ended if not was_withdrawn),
@@ -228,6 +231,8 @@ def _suppress(
     actor: Actor,
     at: datetime,
 ) -> None:
+    holders = identity.list_holders(session, contact)
+    moments = (ledger.moment_after(session, subject_id=holder.subject_id, at=at) for holder in holders)
     suppression.suppress(
         session,
         hashed=suppression.address_hash(session, contact),
@@ -235,5 +240,5 @@ def _suppress(
         channel=channel,
         kind="objected",
         actor=actor,
-        at=at,
+        at=max(moments, default=at),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import Select, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -11,9 +11,9 @@ from consent_service.audit import trail
 from consent_service.audit.trail import Actor
 from consent_service.db.session import controller_of
 from consent_service.errors import SubjectUnknownError
-from consent_service.subjects import fields
+from consent_service.subjects import fields, personal_fields
 from consent_service.subjects.fields import ContactValue
-from consent_service.subjects.models import ContactPoint, ExternalId, PersonalField, Subject
+from consent_service.subjects.models import ContactPoint, ExternalId, Subject
 from consent_service.vault import keys
 
 
@@ -95,36 +95,55 @@ def create(session: Session, *, at: datetime, actor: Actor) -> str:
     return subject_id
 
 
-def find_subject(session: Session, reference: SubjectReference) -> FoundSubject | None:
-    """Find who is meant, or None. A verified holder of an address goes before anybody who is only reported under it."""
+def find_subject(
+    session: Session, reference: SubjectReference, *, until: datetime | None = None
+) -> FoundSubject | None:
+    """Find who is meant, or None. A verified holder of an address goes before anybody who is only reported under it.
+
+    `until` asks who held the address at a moment of the past.
+    """
     if reference.contact is not None:
-        point = find_point(session, reference.contact)
+        point = find_point(session, reference.contact, until=until)
         return None if point is None else FoundSubject(point.subject_id, point)
     subject_id = _by_id(session, reference.id) if reference.id else _by_external_id(session, reference.external_id)
     if subject_id is None:
         return None
     if reference.contact_point is None:
         return FoundSubject(subject_id, None)
-    return FoundSubject(subject_id, find_point(session, reference.contact_point, subject_id=subject_id))
+    return FoundSubject(subject_id, find_point(session, reference.contact_point, subject_id=subject_id, until=until))
 
 
-def find_point(session: Session, contact: ContactValue, *, subject_id: str | None = None) -> FoundPoint | None:
-    """Find who holds an address now: the verified holder, else the one reported last; None when nobody does."""
-    query = (
-        select(ContactPoint.id, ContactPoint.subject_id, ContactPoint.kind, ContactPoint.verified_at)
-        .where(
-            ContactPoint.controller_id == controller_of(session),
-            ContactPoint.kind == contact.kind,
-            ContactPoint.blind_index == keys.index(session, kind=contact.kind, value=contact.normal),
-            ContactPoint.holder_until.is_(None),
-        )
-        .order_by(ContactPoint.verified_at.is_(None), ContactPoint.holder_from.desc(), ContactPoint.id)
-        .limit(1)
-    )
+def find_point(
+    session: Session, contact: ContactValue, *, subject_id: str | None = None, until: datetime | None = None
+) -> FoundPoint | None:
+    """Find who holds an address now, or held it at a moment: the verified holder, else the one reported last."""
+    query = _under_address(session, contact).limit(1)
     if subject_id is not None:
         query = query.where(ContactPoint.subject_id == subject_id)
+    if until is None:
+        query = query.where(ContactPoint.holder_until.is_(None)).order_by(
+            ContactPoint.verified_at.is_(None), ContactPoint.holder_from.desc(), ContactPoint.id
+        )
+    else:
+        # What happened before it was reported counts too, so whoever came first after the moment is better than nobody.
+        query = query.where(or_(ContactPoint.holder_until.is_(None), ContactPoint.holder_until > until)).order_by(
+            func.coalesce(ContactPoint.verified_at > until, True),
+            ContactPoint.holder_from > until,
+            func.abs(func.extract("epoch", ContactPoint.holder_from - until)),
+            ContactPoint.id,
+        )
     row = session.execute(query).one_or_none()
     return None if row is None else FoundPoint(*row)
+
+
+def list_holders(session: Session, contact: ContactValue) -> tuple[FoundPoint, ...]:
+    """List everybody who holds an address now, or was ever reported under it without proving it."""
+    rows = session.execute(
+        _under_address(session, contact)
+        .where(or_(ContactPoint.holder_until.is_(None), ContactPoint.verified_at.is_(None)))
+        .order_by(ContactPoint.holder_from, ContactPoint.id)
+    )
+    return tuple(FoundPoint(*row) for row in rows)
 
 
 def get_point(session: Session, *, point_id: str) -> FoundPoint | None:
@@ -265,7 +284,7 @@ def reveal(session: Session, *, subject_id: str, reason: str, actor: Actor, at: 
             (point.kind, _open_point(session, point).value) for point in list_points(session, subject_id=subject_id)
         ),
         external_ids=_open_external_ids(session, subject_id),
-        personal_fields=open_personal_fields(session, subject_id=subject_id),
+        personal_fields=personal_fields.open_all(session, subject_id=subject_id),
     )
     trail.record(
         session,
@@ -277,49 +296,6 @@ def reveal(session: Session, *, subject_id: str, reason: str, actor: Actor, at: 
         subject_id=subject_id,
     )
     return revealed
-
-
-def record_personal_fields(
-    session: Session, *, subject_id: str, values: tuple[tuple[str, str], ...], at: datetime
-) -> None:
-    """Keep what the person told about herself, sealed; a later value replaces an earlier one of the same name."""
-    for name, value in values:
-        sealed = keys.seal_for_subject(
-            session,
-            value.encode(),
-            subject_id=subject_id,
-            table="personal_field",
-            column="sealed",
-            row_id=f"{subject_id}:{name}",
-        )
-        session.merge(
-            PersonalField(
-                controller_id=controller_of(session), subject_id=subject_id, name=name, sealed=sealed, updated_at=at
-            )
-        )
-
-
-def open_personal_fields(session: Session, *, subject_id: str) -> tuple[tuple[str, str], ...]:
-    """Open the personal fields of a person, by name."""
-    rows = session.execute(
-        select(PersonalField.name, PersonalField.sealed)
-        .where(PersonalField.controller_id == controller_of(session), PersonalField.subject_id == subject_id)
-        .order_by(PersonalField.name)
-    )
-    return tuple(
-        (
-            row.name,
-            keys.unseal_for_subject(
-                session,
-                row.sealed,
-                subject_id=subject_id,
-                table="personal_field",
-                column="sealed",
-                row_id=f"{subject_id}:{row.name}",
-            ).decode(),
-        )
-        for row in rows
-    )
 
 
 def _open_point(session: Session, point: FoundPoint) -> ContactValue:
@@ -368,6 +344,14 @@ def _end_claims(session: Session, *, contact: ContactValue, at: datetime, but: s
     if but is not None:
         condition = and_(condition, ContactPoint.id != but)
     session.execute(update(ContactPoint).where(condition).values(holder_until=at))
+
+
+def _under_address(session: Session, contact: ContactValue) -> Select[str, str, str, datetime | None]:
+    return select(ContactPoint.id, ContactPoint.subject_id, ContactPoint.kind, ContactPoint.verified_at).where(
+        ContactPoint.controller_id == controller_of(session),
+        ContactPoint.kind == contact.kind,
+        ContactPoint.blind_index == keys.index(session, kind=contact.kind, value=contact.normal),
+    )
 
 
 def _by_id(session: Session, subject_id: str) -> str | None:
