@@ -1,4 +1,4 @@
-"""The worker's loop: woken by commits, outliving outages of PostgreSQL, stopping when told, sweeping in between."""
+"""The worker's loop: woken by commits, outliving outages of PostgreSQL, stopping when told, sweeping beside it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -199,6 +199,36 @@ class TestJobs:
         with running(worker_database, letters, plain_transport, jobs=jobs):
             assert swept.wait(PATIENCE)
             assert sent.wait(PATIENCE)
+
+    def test_a_job_that_takes_long_does_not_hold_up_the_mail(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        letters: Letters,
+        plain_transport: PlainTransport,
+    ) -> None:
+        begun, sent = Event(), told(letters)
+
+        def sweep(*_: object) -> None:
+            begun.set()
+            sent.wait(PATIENCE)
+
+        with running(worker_database, letters, plain_transport, jobs=(Job("sweep", timedelta(hours=1), sweep),)):
+            assert begun.wait(PATIENCE)
+            enqueue(database, controller, at=clock.now())
+            assert sent.wait(PATIENCE / 2)
+
+    def test_a_job_comes_round_again_when_its_time_has_passed(
+        self, worker_database: Database, letters: Letters, plain_transport: PlainTransport
+    ) -> None:
+        rounds: list[datetime] = []
+
+        def sweep(_: Database, at: datetime) -> None:
+            rounds.append(at)
+
+        with running(worker_database, letters, plain_transport, jobs=(Job("sweep", timedelta(0), sweep),)):
+            assert wait_for(lambda: len(rounds) > 1)
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
