@@ -27,6 +27,7 @@ from consent_service.api import (
     forms,
     health,
     links,
+    papers,
     purposes,
     recipients,
     records,
@@ -61,6 +62,7 @@ _API: Final = (
     subjects.blueprint,
     links.blueprint,
     records.blueprint,
+    papers.blueprint,
     purposes.blueprint,
     forms.blueprint,
     recipients.blueprint,
@@ -90,12 +92,17 @@ def create_app(settings: Settings) -> Flask:
         SQLALCHEMY_ENGINE_OPTIONS=db_session.engine_options(),
     )
     app.json = OrjsonProvider(app)
-    service = web.Service(database=Database(_connect(app), keys), settings=settings)
-    app.extensions[web.EXTENSION] = service
-    _watch_requests(app)
-    _guard_keys(app, service.database)
-    _register_doors(app, settings)
-    access.demand_callers(app)
+    database = Database(_connect(app), keys)
+    app.extensions[web.EXTENSION] = web.Service(database=database, settings=settings)
+    try:
+        _watch_requests(app)
+        _guard_keys(app, database)
+        _register_doors(app, settings)
+        access.demand_callers(app)
+    except BaseException:
+        # Nothing stays connected to a database that this process will not serve.
+        database.engine.dispose()
+        raise
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]
     return app

@@ -5,7 +5,6 @@ from typing import Final
 from flask import request
 
 from consent_service.db.session import Database
-from consent_service.errors import KeyFolderError
 from consent_service.vault import fingerprints
 
 # Probes tell an operator what is wrong, so they must answer when something is.
@@ -21,13 +20,8 @@ class KeyGuard:
 
     def verify(self) -> None:
         """Compare the keys; raises KeyFolderError where they differ and OperationalError without a database."""
-        try:
-            with self._database.platform_transaction() as session:
-                fingerprints.verify(session)
-        except KeyFolderError:
-            # Nothing may be done with this database, so nothing stays connected to it.
-            self._database.engine.dispose()
-            raise
+        with self._database.platform_transaction() as session:
+            fingerprints.verify(session)
         self._is_verified = True
 
     def refuse_unverified(self) -> None:

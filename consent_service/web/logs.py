@@ -5,6 +5,7 @@ logger by mistake never arrives (GDPR Art. 5(1)(f)).
 """
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -41,6 +42,8 @@ FIELDS: Final = frozenset(
 
 _OUR_FRAMES: Final = 8
 _PACKAGE: Final = "/consent_service/"
+# A variable of a route with the converter that reads it: <id(sub):subject_id>.
+_VARIABLE: Final = re.compile(r"<(?:[^:>]*:)?([^>]+)>")
 
 
 class _LibraryHandler(logging.Handler):
@@ -93,4 +96,4 @@ def route_of(request: Request) -> str:
     """Name the route that was called with its variables in brackets, such as `/c/[token]`: never the path itself."""
     if request.url_rule is None:
         return "[unknown]"
-    return request.url_rule.rule.replace("<", "[").replace(">", "]")
+    return _VARIABLE.sub(r"[\1]", request.url_rule.rule)
