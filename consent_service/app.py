@@ -45,7 +45,7 @@ from consent_service.db.session import Database
 from consent_service.delivery.mail import MailTransport, OutgoingMail
 from consent_service.delivery.messages import MessageHandler
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
-from consent_service.pages import confirmation, embedding, preferences, signup, unsubscribe
+from consent_service.pages import confirmation, embedding, preferences, receipts, signup, unsubscribe
 from consent_service.pages import errors as page_errors
 from consent_service.web import access, addresses, errors, headers, logs, request_ids, request_log, throttling
 from consent_service.web.json_answers import OrjsonProvider
@@ -148,7 +148,7 @@ def _register_doors(app: Flask, settings: Settings) -> None:
     access.caller(access.PUBLIC)(app.view_functions["static"])
     for door in (health.blueprint, reference.blueprint, *([dev.blueprint] if settings.demo else [])):
         app.register_blueprint(door)
-    for page in (signup, embedding, confirmation, preferences, unsubscribe):
+    for page in (signup, embedding, confirmation, preferences, receipts, unsubscribe):
         app.register_blueprint(page.blueprint)
     api = blueprints.make_api(app, public_url=settings.public_url)
     for chapter in _API:

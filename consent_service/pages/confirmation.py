@@ -20,7 +20,7 @@ from consent_service.crypto import links as signed
 from consent_service.db.session import keyring_of
 from consent_service.errors import LinkExpiredError, LinkInvalidError
 from consent_service.language import catalogues
-from consent_service.pages import acts, framing
+from consent_service.pages import acts, framing, receipts
 from consent_service.pages.framing import Frame
 from consent_service.pages.typed import Fault
 from consent_service.registry import controllers
@@ -172,6 +172,10 @@ def _finished(session: Session, link: _Link, view: ConfirmationView, frame: Fram
             boxes=view.boxes,
             confirmed_at=at,
             is_repeated=not view.consent_ids,
+            receipts=tuple(
+                (box.title, receipts.path_of(session, consent_id=consent_id, at=at))
+                for box, consent_id in zip(view.boxes, view.consent_ids, strict=False)
+            ),
         )
     if view.state == "rejected":
         nonce = _nonce(session, link, at)

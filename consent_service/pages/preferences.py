@@ -19,7 +19,7 @@ from consent_service.consent.preferences import Pair, PreferencesView, SavedChoi
 from consent_service.consent.public_links import SecretLink, SenderLink
 from consent_service.db.session import keyring_of
 from consent_service.errors import ContactPointInvalidError, LinkExpiredError, LinkInvalidError
-from consent_service.pages import acts, framing, snapshots, throttles, whose
+from consent_service.pages import acts, framing, receipts, snapshots, throttles, whose
 from consent_service.pages.framing import Frame
 from consent_service.pages.typed import LONGEST_TEXT, Fault
 from consent_service.registry import controllers
@@ -130,8 +130,14 @@ def _show(
         saved_at=None if saved is None else saved.saved_at,
         saved=outcomes,
         history=view.history,
+        receipts=_receipts(session, visit, view),
         faults=faults,
     )
+
+
+def _receipts(session: Session, visit: _Visit, view: PreferencesView) -> dict[str, str]:
+    given = {row.consent_id for row in view.history if row.kind in {"given", "renewed"}}
+    return {consent_id: receipts.path_of(session, consent_id=consent_id, at=visit.at) for consent_id in given}
 
 
 def _save(session: Session, visit: _Visit) -> Response:

@@ -121,6 +121,22 @@ class TestConfirm:
         assert "Takk, det er bekreftet" in answer.text
         assert stored.entries() == 2
 
+    def test_it_hands_out_a_receipt_without_the_address(self, form: FormUnderTest, mailed: Mailed) -> None:
+        page = Page(press(form, mailed.path).text)
+        links_to_receipts = [
+            href for tag, values in page.tags if tag == "a" and (href := values["href"] or "")[:3] == "/r/"
+        ]
+
+        printed = form.client.get(links_to_receipts[0])
+        document = form.client.get(f"{links_to_receipts[0]}?format=json")
+
+        assert len(links_to_receipts) == 2
+        assert printed.status_code == 200
+        assert "style-src 'sha256-" in printed.headers["Content-Security-Policy"]
+        assert document.mimetype == "application/ld+json"
+        assert "kari" not in printed.text.lower() + document.text.lower()
+        assert form.client.get("/r/x").status_code == 404
+
     @pytest.mark.rule("DOI-04")
     @pytest.mark.parametrize("data", [{}, {"nonce": "x"}, {"nonce": ""}])
     def test_without_the_pages_nonce_the_code_is_asked_for(
