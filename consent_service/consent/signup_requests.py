@@ -1,6 +1,7 @@
 """Forms that were sent and wait for confirmation: not consent, sealed under their own key, deleted when they expire.
 
-The same answer again is the same request. A newer request takes the place of an older one only once its mail was
+The same answer again is the same request, as long as all of it waits: after a no to one of its boxes, ticking that box
+again is a new act. A newer request takes the place of an older one only once its mail was
 accepted and only where it asks for everything that the older one asked, so that a stranger who knows an address cannot
 make a person's own request unusable.
 """
@@ -47,7 +48,7 @@ def record(
     locks.lock_addresses(session, answer.contacts())
     answer_hash = _answer_hash(session, origin, answer)
     known = _find_same(session, answer_hash, at)
-    if known is not None:
+    if known is not None and len(known.boxes) == len(answer.ticked):
         _queue_mail(session, known.request_id, known.boxes, at)
         return known.request_id, known.boxes
     request_id = identifiers.new_id("req")
