@@ -60,9 +60,9 @@ def gather(session: Session, question: Question) -> Facts:
     return _about_person(session, question, purpose, asked)
 
 
-def is_given(session: Session, *, series: Series, at: datetime) -> bool:
-    """Say whether a consent stands in a series at a moment, so that another yes renews it."""
-    latest = latest_entry(session, where=in_series(series))
+def is_given(session: Session, *, series: Series, at: datetime, until: datetime | None = None) -> bool:
+    """Say whether a consent stands in a series at a moment, so that another yes renews it; `until` as in Question."""
+    latest = latest_entry(session, where=in_series(series), until=until)
     return latest is not None and status_after(session, latest, purpose_id=series.purpose_id, at=at) in rules.GIVEN
 
 

@@ -274,13 +274,15 @@ def _append(
     if each.contact is not None:
         point = identity.attach_point(session, subject_id=subject_id, contact=each.contact, verified_at=None, at=at)
     series = Series(subject_id, point.id if point else None, each.purpose.id, each.decision.channel)
-    given = facts.is_given(session, series=series, at=at)
+    granted = each.decision.granted
+    # A yes joins the series where it happened, which may be before a newer one.
+    moment = act.occurred_at if granted else None
+    given = facts.is_given(session, series=series, at=moment or at, until=moment)
     consent_id = ledger.new_consent_id(at)
     noted = replace(act, form_id=report.form_id, form_version=report.form_version, language=report.language)
     evidence_id = evidence.record(
         session, subject_id=subject_id, consent_id=consent_id, box=each.box, acts={"report": noted}, at=at
     )
-    granted = each.decision.granted
     kind: Kind = ("renewed" if given else "given") if granted else ("withdrawn" if given else "refused")
     ledger.append(
         session,
