@@ -141,9 +141,12 @@ def _shown(session: Session, report: ReportedAct, occurred_at: datetime) -> Show
         version = forms.current(session, form_id=report.form_id, at=occurred_at)
     else:
         version = forms.get_version(session, form_id=report.form_id, number=report.form_version)
+        if version.effective_at > occurred_at:
+            detail = "The form did not say this yet when the act happened."
+            raise InvalidInputError((FieldProblem("/form_version", "not_in_force", detail),))
     if report.language not in version.definition.languages:
         raise InvalidInputError((FieldProblem("/language", "language_unknown", "The form has no such language."),))
-    return forms.shown(session, form=version, language=report.language, at=max(occurred_at, version.effective_at))
+    return forms.shown(session, form=version, language=report.language, at=occurred_at)
 
 
 def _match(

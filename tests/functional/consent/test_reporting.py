@@ -101,6 +101,10 @@ class TestWhatIsWrong:
 
         with pytest.raises(FormUnknownError):
             stage.report(club, YES, act=before)
+        with pytest.raises(InvalidInputError) as raised:
+            stage.report(club, YES, act=before, form_version=1)
+
+        assert problems(raised) == [("/form_version", "not_in_force")]
 
     def test_an_id_of_nobody(self, stage: Stage, club: FormVersion) -> None:
         nobody = SubjectReference(id="sub_" + "0" * 26, contact_point=contact(KARI))
