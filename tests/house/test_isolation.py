@@ -12,6 +12,7 @@ from tests.conftest import ROLES
 NOT_ISOLATED = {
     "public.alembic_version": "the revision of the schema",
     "public.controller_directory": "finds the controller; holds its id, its key and the tag of its forms",
+    "public.installation": "whether this database was made for a demo",
     "public.key_fingerprint": "what each key file must look like",
     "public.platform_mail": "caps across controllers; no role reads it, two functions answer for it",
 }
