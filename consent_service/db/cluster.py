@@ -71,10 +71,16 @@ def place_of(data_dir: Path, *, binaries: Binaries, account: Account | None) -> 
 
     Another account may be unable to walk to the folder from the root (below /root, say). It needs not: it is put into
     the folder before root's rights are given up, and Linux lets a process name where it is without walking there.
-    Before version 16 the programs leave that folder while they look for themselves, so the way must be open to them.
+    Raises DatabaseStartError where that is impossible: before version 16 the programs leave that folder while they
+    look for themselves.
     """
-    if account is None or binaries.major < STAYS_IN_FOLDER_SINCE:
+    if account is None:
         return Path("/"), str(data_dir)
+    if binaries.major < STAYS_IN_FOLDER_SINCE:
+        raise DatabaseStartError(
+            f"root cannot hand its data to PostgreSQL {binaries.major}: start the service as an ordinary user, "
+            f"or name programs of {STAYS_IN_FOLDER_SINCE} or newer in CONSENT_PG_BIN"
+        )
     if not sys.platform.startswith("linux"):
         raise DatabaseStartError("start the service as an ordinary user: root can hand over its data on Linux only")
     return data_dir, "/proc/self/cwd"
