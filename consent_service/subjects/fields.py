@@ -57,7 +57,8 @@ def parse_email(text: str, *, pointer: str = "/email") -> ContactValue:
     except EmailNotValidError:
         raise _invalid(pointer, "email_invalid", "This is not an e-mail address.") from None
     domain = checked.ascii_domain.lower()
-    normal = unicodedata.normalize("NFC", checked.local_part.casefold())
+    # Not casefold(): it takes ß for ss, and these can be two people's mailboxes.
+    normal = unicodedata.normalize("NFC", checked.local_part.lower())
     return ContactValue(kind="email", value=f"{checked.local_part}@{checked.domain}", normal=f"{normal}@{domain}")
 
 
