@@ -18,6 +18,7 @@ from consent_service import identifiers
 from consent_service.audit.models import AuditEntry, AuditEntrySubject, AuditStreamHead
 from consent_service.crypto import canonical, sealing
 from consent_service.db.session import controller_of
+from consent_service.errors import FieldProblem, InvalidInputError
 from consent_service.vault import keys
 
 VERSION: Final = 1
@@ -121,6 +122,12 @@ def record(
         )
     _move_head(session, stream, number, commit)
     return entry_id
+
+
+def demand_reason(reason: str) -> None:
+    """Raise InvalidInputError where somebody wants to look at personal data and does not say why."""
+    if not reason.strip():
+        raise InvalidInputError((FieldProblem("/reason", "missing", "Say why you need to see this."),))
 
 
 def _take_place(session: Session, stream: str) -> tuple[int, str | None]:

@@ -105,8 +105,10 @@ def record(
 def reveal(session: Session, *, consent_id: str, reason: str, actor: Actor, at: datetime) -> tuple[OpenedEvidence, ...]:
     """Open all evidence of a declaration, oldest first, and write down who looked and why.
 
-    Raises ConsentUnknownError where there is none, and KeyDestroyedError after erasure.
+    Raises InvalidInputError without a reason, ConsentUnknownError where there is none, and KeyDestroyedError after
+    erasure.
     """
+    trail.demand_reason(reason)
     rows = session.execute(
         select(Evidence.id, Evidence.subject_id, Evidence.recorded_at)
         .where(Evidence.controller_id == controller_of(session), Evidence.consent_id == consent_id)

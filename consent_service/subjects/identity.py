@@ -274,8 +274,9 @@ def open_point(session: Session, point: FoundPoint) -> ContactValue:
 def reveal(session: Session, *, subject_id: str, reason: str, actor: Actor, at: datetime) -> RevealedSubject:
     """Give the clear values of a person and write down who looked and why (GDPR Art. 5(2)).
 
-    Raises SubjectUnknownError, and KeyDestroyedError after erasure.
+    Raises InvalidInputError without a reason, SubjectUnknownError, and KeyDestroyedError after erasure.
     """
+    trail.demand_reason(reason)
     if _by_id(session, subject_id) is None:
         raise SubjectUnknownError
     revealed = RevealedSubject(
