@@ -20,6 +20,7 @@ from consent_service import clock, web
 from consent_service.accounts import api_keys
 from consent_service.accounts.api_keys import ApiKey
 from consent_service.api import repeated_calls
+from consent_service.api.blueprints import ApiBlueprint
 from consent_service.audit.trail import Actor
 from consent_service.config import Settings
 from consent_service.crypto import api_secrets
@@ -98,7 +99,11 @@ def authorised(
                         raise
             return _run(view, arguments, parsed, scope=scope, changes=changes, budget=budget)
 
-        return access.caller(f"{access.SCOPE_PREFIX}{scope}")(wrapper)
+        described: dict[str, Any] = {"security": [{"apiKey": [scope]}]}
+        if changes:
+            described["parameters"] = [repeated_calls.DESCRIPTION]
+        documented: View = ApiBlueprint.doc(**described)(wrapper)
+        return access.caller(f"{access.SCOPE_PREFIX}{scope}")(documented)
 
     return decorate
 

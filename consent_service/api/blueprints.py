@@ -39,6 +39,11 @@ class ProblemSchema(ma.Schema):
     code = ma.fields.String(required=True, metadata={"description": "Stable; for programs."})
     errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
 
+    class Meta:
+        """A kind of problem may bring members of its own, such as the no of a check that cannot decide."""
+
+        unknown = ma.INCLUDE
+
 
 class ApiBlueprint(flask_smorest.Blueprint):
     """A group of routes that share a chapter of the reference."""

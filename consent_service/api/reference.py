@@ -46,8 +46,14 @@ def docs() -> Response:
             if method == "parameters":
                 continue
             parts.append(
-                Markup("<section><h2><code>{} {}</code></h2><p>{}</p><p>{}</p></section>").format(
-                    method.upper(), path, operation.get("summary", ""), operation.get("description", "")
+                Markup(
+                    "<section><h2><code>{} {}</code></h2><p>{}</p><p>{}</p><p>Scope: <code>{}</code></p></section>"
+                ).format(
+                    method.upper(),
+                    path,
+                    operation.get("summary", ""),
+                    operation.get("description", ""),
+                    operation["security"][0]["apiKey"][0],
                 )
             )
     return _page("API", Markup("").join(parts))

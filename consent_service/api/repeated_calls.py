@@ -19,6 +19,15 @@ HEADER: Final = "Idempotency-Key"
 REPLAY_HEADER: Final = "Idempotent-Replay"
 
 _LONGEST: Final = 255
+
+#: How the header stands in the description of the API.
+DESCRIPTION: Final = {
+    "in": "header",
+    "name": HEADER,
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST},
+    "description": "Repeat a call safely: the same key and body within 30 days gets the first answer again.",
+}
 # A String of RFC 9651 §3.3.3, and the bare word that most clients send instead.
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"', re.ASCII)
 _BARE: Final = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]*", re.ASCII)

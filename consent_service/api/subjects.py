@@ -96,11 +96,11 @@ class ClearExternalIdSchema(ma.Schema):
 
 
 class RevealedSubjectSchema(FoundSubjectSchema):
-    """The clear values of a person."""
+    """The clear values of a person; a repeated call gets the id alone."""
 
-    contact_points = ma.fields.List(ma.fields.Nested(ClearContactPointSchema), required=True)
-    external_ids = ma.fields.List(ma.fields.Nested(ClearExternalIdSchema), required=True)
-    personal_fields = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String(), required=True)
+    contact_points = ma.fields.List(ma.fields.Nested(ClearContactPointSchema))
+    external_ids = ma.fields.List(ma.fields.Nested(ClearExternalIdSchema))
+    personal_fields = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
 
 
 @blueprint.route("/v1/subjects/lookup", methods=["POST"])

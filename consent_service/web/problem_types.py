@@ -69,6 +69,8 @@ _ALL: Final = (
     ProblemType("form_unknown", 404, "Unknown form", "There is no such form, or no version of it is in force."),
     ProblemType("language_unknown", 404, "Not in this language", "`languages` lists those that the form has."),
     ProblemType("api_key_unknown", 404, "Unknown API key", "The controller has no such API key."),
+    ProblemType("language_unknown", 404, "Unknown language", "The form is not offered in this language."),
+    ProblemType("api_key_unknown", 404, "Unknown API key", "The controller has no such key."),
     ProblemType("recipient_unknown", 404, "Unknown recipient", "The controller has no such recipient."),
     ProblemType("subject_unknown", 404, "Unknown subject", "Nobody is known under this reference."),
     ProblemType("consent_unknown", 404, "Unknown declaration", "No declaration of this controller has this id."),
@@ -84,6 +86,12 @@ _ALL: Final = (
         409,
         "A later version was published",
         "An older version is not put back in force; draft its texts as a new one.",
+    ),
+    ProblemType(
+        "newer_notice_published",
+        409,
+        "A newer notice is published",
+        "A notice version comes into force after those that were published before it, and never before them.",
     ),
     ProblemType(
         "suppressed",

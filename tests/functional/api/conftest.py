@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 
 from consent_service.db.session import Database
 from tests import builders
+from tests.functional.api import contract
 
 KARI = {"email": "kari@nordmann.example"}
 
@@ -24,11 +25,13 @@ class System:
     def post(self, path: str, body: object = None, **headers: str) -> TestResponse:
         """Send a JSON body."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post(path, json=body, headers={"Authorization": f"Bearer {self.key}", **named})
+        return contract.demand(
+            self.client.post(path, json=body, headers={"Authorization": f"Bearer {self.key}", **named})
+        )
 
     def get(self, path: str, **headers: str) -> TestResponse:
         """Ask for something."""
-        return self.client.get(path, headers={"Authorization": f"Bearer {self.key}", **headers})
+        return contract.demand(self.client.get(path, headers={"Authorization": f"Bearer {self.key}", **headers}))
 
     def report(self, *, purpose: str = "survey", granted: bool = True, **changes: object) -> dict[str, Any]:
         """Return the report of an act on the form, at a till."""

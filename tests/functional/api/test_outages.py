@@ -6,10 +6,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from psycopg import sql
+from sqlalchemy import text
 
 from consent_service import web
+from consent_service.api.acts import Act, authorised
 from consent_service.config import Settings
 from tests.functional.api.conftest import KARI, System
 
@@ -80,3 +82,24 @@ class TestSlowDatabase:
         assert answer.status_code == 503
         assert answer.json is not None
         assert answer.json["allowed"] is False
+
+
+class TestDeadlock:
+    def test_an_act_that_the_database_broke_off_is_done_again(
+        self, system: System, start: Callable[[Settings], Flask], settings: Settings
+    ) -> None:
+        tries: list[str] = []
+
+        def act_once_in_vain(act: Act) -> Response:
+            tries.append(act.api_key.id)
+            if len(tries) == 1:
+                act.session.execute(text("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"))
+            return Response("done")
+
+        app = start(settings)
+        app.add_url_rule("/crossed", view_func=authorised("check")(act_once_in_vain))
+
+        answer = System(app.test_client(), system.key).get("/crossed")
+
+        assert answer.status_code == 200
+        assert len(tries) == 2
