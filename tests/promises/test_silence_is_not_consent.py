@@ -91,6 +91,15 @@ class TestATickedBox:
             "confirmation_pending",
         )
 
+    def test_is_shown_to_her_as_waiting(self, kari: Person) -> None:
+        kari.signs_up()
+        kari.world.mail_goes_out()
+
+        page = kari.asks_for_her_choices()
+
+        assert "Venter på at du bekrefter" in page.html
+        assert page.form.ticked == []
+
     @pytest.mark.rule("DOI-07")
     def test_that_nobody_confirmed_never_becomes_one(self, kari: Person) -> None:
         kari.signs_up()
