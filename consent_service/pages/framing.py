@@ -15,12 +15,15 @@ _FRAME: Final = "pages_frame"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page shows around its content; `languages` are code and address of the same page in others."""
+    """What every page shows around its content; `languages` are code and address of the same page in others.
+
+    `ancestors` are the origins that may show the page in a frame of theirs.
+    """
 
     controller: Controller | None
     language: str
     languages: tuple[tuple[str, str], ...] = ()
-    privacy_notice_url: str | None = None
+    ancestors: tuple[str, ...] = ()
 
     @property
     def choices_url(self) -> str | None:
@@ -58,10 +61,8 @@ def in_all_languages(controller: Controller, address: Callable[[str], str]) -> F
     return remember(Frame(controller=controller, language=wished_language(), languages=languages))
 
 
-def show(
-    template: str, frame: Frame, *, status: int = 200, frame_ancestors: tuple[str, ...] = (), **context: object
-) -> Response:
-    """Return a page of templates/pages/; `frame_ancestors` are the origins that may show it in a frame."""
+def show(template: str, frame: Frame, *, status: int = 200, **context: object) -> Response:
+    """Return a page of templates/pages/ in its frame."""
     timezone = rendering.ZONE if frame.controller is None else frame.controller.timezone
     page = rendering.render(
         f"pages/{template}",
@@ -69,7 +70,6 @@ def show(
         timezone=timezone,
         controller=frame.controller,
         languages=frame.languages,
-        privacy_notice_url=frame.privacy_notice_url,
         choices_url=frame.choices_url,
         **context,
     )
@@ -77,6 +77,6 @@ def show(
     answer.headers["Content-Language"] = frame.language
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Robots-Tag"] = "noindex"
-    answer.headers["Content-Security-Policy"] = headers.content_security_policy(frame_ancestors=frame_ancestors)
+    answer.headers["Content-Security-Policy"] = headers.content_security_policy(frame_ancestors=frame.ancestors)
     answer.vary.add("Accept-Language")
     return answer

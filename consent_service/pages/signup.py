@@ -1,7 +1,7 @@
 """The hosted sign-up form: works without JavaScript, and never ticks a box for anybody (GDPR Art. 4(11))."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -17,7 +17,7 @@ from consent_service.language import catalogues
 from consent_service.pages import framing, snapshots, submission, typed, whose
 from consent_service.pages.framing import Frame
 from consent_service.pages.typed import Fault, Submission
-from consent_service.registry import forms
+from consent_service.registry import controllers, forms
 from consent_service.registry.controllers import Controller
 from consent_service.registry.forms import FormVersion, ShownForm
 from consent_service.subjects import fields
@@ -62,6 +62,9 @@ def receive_form(form_key: str) -> Response:
     """Take a form and say what happens now; the page depends on form, language and input alone."""
     controller_id, form_id = whose.form(form_key)
     at = clock.now()
+    with web.service().database.transaction(controller_id) as session:
+        version = forms.current(session, form_id=form_id, at=at)
+        frame = _frame(controllers.get(session), version, framing.wished_language(languages_of(version)))
     sent: Submission | None = None
     try:
         sent = typed.from_form(request)
@@ -70,9 +73,8 @@ def receive_form(form_key: str) -> Response:
     except InvalidInputError:
         outcome = submission.Outcome(None, None, ((None, "other"),))
     if outcome.shown is not None and not outcome.faults:
-        return _say_what_happens(outcome.shown, outcome.answer)
+        return _say_what_happens(replace(frame, language=outcome.shown.language), outcome.shown, outcome.answer)
     with web.service().database.transaction(controller_id) as session:
-        version = forms.current(session, form_id=form_id, at=at)
         return _draw(session, version, at=snapshots.moment(at), sent=sent, faults=outcome.faults)
 
 
@@ -90,13 +92,13 @@ def fields_of(form: ShownForm, texts: Mapping[str, str] = MappingProxyType({})) 
     )
 
 
-def frame_of(controller: Controller, form_id: str, language: str, languages: tuple[str, ...]) -> Frame:
-    """Return the frame of a form's pages, with the way to the same form in other languages."""
+def _frame(controller: Controller | None, version: FormVersion, language: str) -> Frame:
     return framing.remember(
         Frame(
             controller=controller,
             language=language,
-            languages=tuple((code, f"/f/{form_id}?lang={code}") for code in languages),
+            languages=tuple((code, f"/f/{version.form_id}?lang={code}") for code in languages_of(version)),
+            ancestors=version.definition.origins,
         )
     )
 
@@ -109,14 +111,12 @@ def _draw(
     sent: Submission | None = None,
     faults: tuple[Fault, ...] = (),
 ) -> Response:
-    languages = languages_of(version)
-    language = framing.wished_language(languages)
+    language = framing.wished_language(languages_of(version))
     form = forms.shown(session, form=version, language=language, at=at)
     return framing.show(
         "signup.html",
-        frame_of(form.controller, form.form_id, language, languages),
+        _frame(form.controller, version, language),
         status=422 if faults else 200,
-        frame_ancestors=version.definition.origins,
         form=form,
         form_url=f"/f/{form.form_id}?lang={language}",
         fields=fields_of(form, {} if sent is None else sent.texts),
@@ -125,13 +125,13 @@ def _draw(
     )
 
 
-def _say_what_happens(form: ShownForm, answer: SignupAnswer | None) -> Response:
+def _say_what_happens(frame: Frame, form: ShownForm, answer: SignupAnswer | None) -> Response:
     kinds = set() if answer is None else {fields.point_kind(box.channel) or "email" for box in answer.ticked}
     email = answer.email if answer is not None and "email" in kinds else None
     phone = answer.phone if answer is not None and "phone" in kinds else None
     return framing.show(
         "signup_sent.html",
-        frame_of(form.controller, form.form_id, form.language, ()),
+        replace(frame, languages=()),
         is_empty=answer is None,
         email_masked=None if email is None else fields.mask(email),
         phone_masked=None if phone is None else fields.mask(phone),
@@ -140,13 +140,8 @@ def _say_what_happens(form: ShownForm, answer: SignupAnswer | None) -> Response:
 
 
 def _no_such_language(version: FormVersion) -> Response:
-    languages = languages_of(version)
-    frame = Frame(
-        controller=None,
-        language=catalogues.negotiate(request.headers.get("Accept-Language"), languages),
-        languages=tuple((code, f"/f/{version.form_id}?lang={code}") for code in languages),
-    )
-    return framing.show("language_unknown.html", frame, status=404)
+    language = catalogues.negotiate(request.headers.get("Accept-Language"), languages_of(version))
+    return framing.show("language_unknown.html", _frame(None, version, language), status=404)
 
 
 def _foreign_origin() -> str | None:

@@ -14,12 +14,14 @@ from consent_service.registry.boxes import ShownBox
 from consent_service.registry.forms import ShownField, ShownForm
 from consent_service.subjects import fields as contact_fields
 from consent_service.subjects.fields import ContactValue
+from consent_service.web.problems import ProblemError
 
 TRAP: Final = "website"
 LONGEST_TEXT: Final = 320
 
 _OWN: Final = ("consent", "lang", "snapshot", "page", TRAP)
 _PERSONAL: Final = "field_"
+_FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 #: A field by the name under which it is posted, and the stable code of what is wrong with it.
 Fault = tuple[str | None, str]
@@ -38,7 +40,9 @@ class Submission:
 
 
 def from_form(request: Request) -> Submission:
-    """Read a form post; raises InvalidInputError where a field stands twice or is not one of ours."""
+    """Read a form post; raises InvalidInputError for a field that stands twice, and ProblemError for another media type."""
+    if request.mimetype not in _FORM_TYPES:
+        raise ProblemError("media_type_unsupported")
     posted: MultiDict[str, str] = request.form
     single = [name for name in posted if name != "consent"]
     _demand(all(len(posted.getlist(name)) == 1 for name in single), "", "duplicate_field")

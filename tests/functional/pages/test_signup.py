@@ -1,13 +1,17 @@
 """The hosted form: what it asks, what it never does, and what becomes of what was sent."""
 
 import dataclasses
+from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from consent_service.config import Settings
 from consent_service.db.session import Database
+from consent_service.pages import submission
 from tests import builders
 from tests.functional.pages.conftest import KARI, FormUnderTest, Stored
 from tests.functional.pages.reading import Page
@@ -196,6 +200,48 @@ class TestPost:
         statuses = [form.sign_up(f"kari{n}@kunde.example").status_code for n in range(3)]
 
         assert statuses == [200, 200, 429]
+
+    @pytest.mark.parametrize("media_type", ["text/plain", "application/json", ""])
+    def test_what_is_no_form_post_is_refused(self, form: FormUnderTest, stored: Stored, media_type: str) -> None:
+        answer = form.client.post(
+            form.path, data="consent=newsletter:email", content_type=media_type, headers={"Accept": "text/html"}
+        )
+
+        assert answer.status_code == 415
+        assert answer.mimetype == "text/html"
+        assert stored.requests() == 0
+
+    def test_its_answer_may_be_framed_where_the_form_may(self, form: FormUnderTest) -> None:
+        answers = [form.sign_up(), form.sign_up("no address")]
+
+        assert all("frame-ancestors https://nordlys.example" in a.headers["Content-Security-Policy"] for a in answers)
+
+    def test_a_database_that_is_away_is_said_kindly(
+        self, start: Callable[[Settings], Flask], settings: Settings
+    ) -> None:
+        away = start(dataclasses.replace(settings, database_url="postgresql://consent@127.0.0.1:9/consent"))
+
+        answer = away.test_client().get("/f/frm_00000000000000000000000000", headers={"Accept": "text/html"})
+
+        assert answer.status_code == 503
+        assert answer.mimetype == "text/html"
+        assert "Retry-After" in answer.headers
+
+
+class TestPageUrl:
+    @pytest.mark.parametrize(
+        ("named", "kept"),
+        [
+            ("https://shop.example/club", "https://shop.example/club"),
+            ("https://shop.example/club?email=kari@kunde.example#x", "https://shop.example/club"),
+            ("https://evil.example/club", "https://shop.example"),
+            ("https://shop.example.evil.example/", "https://shop.example"),
+            ("https://shop.example/" + "a" * 3000, "https://shop.example"),
+            (None, "https://shop.example"),
+        ],
+    )
+    def test_it_is_on_the_origin_and_has_no_query(self, named: str | None, kept: str) -> None:
+        assert submission.page_url(named, origin="https://shop.example", form_id="frm_x") == kept
 
 
 class TestSnapshot:

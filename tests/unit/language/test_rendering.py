@@ -23,7 +23,7 @@ STATEMENT = "Ja, jeg vil ha e-post fra Nordlys Sport AS om <tilbud>."
 
 
 def page(template: str, *, language: str = "nb", **context: object) -> str:
-    frame: dict[str, Any] = {"controller": CONTROLLER, "privacy_notice_url": None, "choices_url": None, "languages": []}
+    frame: dict[str, Any] = {"controller": CONTROLLER, "choices_url": None, "languages": []}
     return rendering.render(template, language=language, **(frame | context))
 
 
