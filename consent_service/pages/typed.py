@@ -40,7 +40,11 @@ class Submission:
 
 
 def from_form(request: Request) -> Submission:
-    """Read a form post; raises InvalidInputError for a field that stands twice, and ProblemError for another media type."""
+    """Read a form post.
+
+    Raises InvalidInputError for a field that stands twice, and ProblemError (415) for another media type: read as an
+    empty form, it would look as if nothing had been ticked.
+    """
     if request.mimetype not in _FORM_TYPES:
         raise ProblemError("media_type_unsupported")
     posted: MultiDict[str, str] = request.form
