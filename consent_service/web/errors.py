@@ -22,7 +22,14 @@ def register(app: Flask, *, render_page: PageRenderer) -> None:
         problem = problems.of_exception(error)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             request_log.remember_failure(error)
-        return render_page(problem) if _is_read_by_a_person() else problems.render(problem)
+        return _page(problem) if _is_read_by_a_person() else problems.render(problem)
+
+    def _page(problem: Problem) -> BaseResponse:
+        try:
+            return render_page(problem)
+        except Exception as error:  # noqa: BLE001 - the last door before a library's own stack trace
+            request_log.remember_failure(error)
+            return problems.render(problem)
 
     app.register_error_handler(Exception, answer)
 

@@ -46,12 +46,19 @@ class ProblemError(Exception):
     """A door stops a request with this problem."""
 
     def __init__(
-        self, code: str, *, errors: tuple[FieldProblem, ...] = (), headers: Mapping[str, str] | None = None
+        self,
+        code: str,
+        *,
+        errors: tuple[FieldProblem, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
-        """Name the kind of problem by its code."""
+        """Name the kind of problem by its code; `members` stand beside the usual ones."""
         super().__init__(code)
         kind = problem_types.TYPES[code]
-        self.problem = Problem(kind=kind, status=kind.status, errors=errors, headers=headers or {})
+        self.problem = Problem(
+            kind=kind, status=kind.status, errors=errors, headers=headers or {}, members=members or {}
+        )
 
 
 def when_unable(**members: Any) -> Callable[[View], View]:  # noqa: ANN401 - members of a JSON object

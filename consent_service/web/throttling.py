@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,7 +63,7 @@ class Buckets:
             left = tokens - 1 if tokens >= 1 else tokens
             self._tokens[place] = (left, now)
         if tokens < 1:
-            raise too_many(Spending(budget, 0).headers(), retry_after_seconds=1)
+            raise too_many(budget.name, headers=Spending(budget, 0).headers(), retry_after_seconds=1)
         return Spending(budget, math.floor(left))
 
 
@@ -78,6 +78,10 @@ def spend(budget: Budget, *, api_key_id: str) -> Spending:
     return buckets.spend(budget, api_key_id=api_key_id)
 
 
-def too_many(headers: dict[str, str], *, retry_after_seconds: int) -> ProblemError:
-    """Make the problem of a caller who is over a limit."""
-    return ProblemError("too_many_requests", headers={**headers, "Retry-After": str(retry_after_seconds)})
+def too_many(policy: str, *, headers: Mapping[str, str], retry_after_seconds: int) -> ProblemError:
+    """Make the problem of a caller who is over the limit that `policy` names."""
+    return ProblemError(
+        "too_many_requests",
+        headers={**headers, "Retry-After": str(retry_after_seconds)},
+        members={"violated-policies": [policy]},
+    )

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
 from consent_service.config import Settings
 from consent_service.errors import ConsentServiceError, DatabaseStartError, ServiceStartError
-from consent_service.web import access
+from consent_service.web import access, errors, evidence
 from consent_service.web.problem_types import TYPES
+from consent_service.web.problems import Problem
 
 Start = Callable[[Settings], Flask]
 
@@ -76,6 +77,61 @@ class TestProblems:
             unspoken += [] if known - {ConsentServiceError.code} else [kind]
 
         assert unspoken == []
+
+
+class TestPages:
+    def test_a_person_with_a_browser_gets_a_page(self, client: FlaskClient) -> None:
+        answer = client.get("/nowhere", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+
+        assert answer.status_code == 404
+        assert answer.mimetype == "text/html"
+
+    def test_a_page_that_breaks_leaves_the_problem(self, start: Start, settings: Settings) -> None:
+        app = start(settings)
+
+        def break_down(problem: Problem) -> Response:
+            raise ValueError(f"kari@nordmann.example met {problem.kind.code}")
+
+        errors.register(app, render_page=break_down)
+
+        answer = app.test_client().get("/nowhere", headers={"Accept": "text/html"})
+
+        assert answer.status_code == 404
+        assert answer.mimetype == "application/problem+json"
+        assert "kari" not in answer.text
+
+    @pytest.mark.parametrize("host", ["", "a b", "evil.example/x", "[::1", "x" * 3000])
+    def test_a_host_that_makes_no_sense_is_an_error_like_others(self, client: FlaskClient, host: str) -> None:
+        answer = client.get("/nowhere", headers={"Host": host})
+
+        assert answer.status_code in {400, 404}
+        assert answer.mimetype == "application/problem+json"
+
+
+class TestTrustedProxies:
+    def test_the_address_counts_the_proxies_that_are_trusted_and_no_more(
+        self, start: Start, settings: Settings
+    ) -> None:
+        app = start(dataclasses.replace(settings, trusted_proxies=1))
+
+        @app.get("/who")
+        def who() -> str:
+            return evidence.from_request(request).ip or ""
+
+        answer = app.test_client().get("/who", headers={"X-Forwarded-For": "192.0.2.66, 198.51.100.7"})
+
+        assert answer.text == "198.51.100.7"
+
+    def test_without_one_the_header_is_anybody_s_word(self, start: Start, settings: Settings) -> None:
+        app = start(settings)
+
+        @app.get("/who")
+        def who() -> str:
+            return evidence.from_request(request).ip or ""
+
+        answer = app.test_client().get("/who", headers={"X-Forwarded-For": "192.0.2.66"})
+
+        assert answer.text == "127.0.0.1"
 
 
 class TestHeaders:

@@ -40,6 +40,7 @@ class TestBuckets:
         assert left == [2, 1, 0]
         assert refused.value.problem.status == 429
         assert refused.value.problem.headers["Retry-After"] == "1"
+        assert refused.value.problem.members == {"violated-policies": ["check"]}
         assert refused.value.problem.headers["RateLimit"] == '"check";r=0;t=1'
 
     def test_time_fills_a_bucket_again_and_never_over_its_brim(self, buckets: Buckets, seconds: Seconds) -> None:
