@@ -243,7 +243,7 @@ class TestWhatIsStored:
                 for row in session.execute(text(f"SELECT t::text FROM {table} t"))  # noqa: S608 - names of our tables
             ).lower()
 
-        clear = [KARI, "nordmann", "ola.", "40000001", "4711", "192.0.2.7", "mozilla"]
+        clear = [KARI, "nordmann", "ola.", "4740000001", "kunde-4711", "192.0.2.7", "mozilla"]
         written = [*clear, *(value.encode().hex() for value in clear)]
         assert [value for value in written if value in dump] == []
         assert "club" in dump
