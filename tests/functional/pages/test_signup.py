@@ -9,9 +9,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from consent_service.audit import trail
 from consent_service.config import Settings
 from consent_service.db.session import Database
 from consent_service.pages import submission
+from consent_service.registry import controllers
 from tests import builders
 from tests.functional.pages.conftest import KARI, FormUnderTest, Stored
 from tests.functional.pages.reading import Page
@@ -272,6 +274,20 @@ class TestSnapshot:
         )
 
         assert answer.status_code == 422
+        assert stored.requests() == 0
+
+    def test_texts_that_cannot_be_read_again_as_they_stood_are_asked_anew(
+        self, form: FormUnderTest, database: Database, stored: Stored
+    ) -> None:
+        page = form.open()
+        with database.transaction(form.controller_id) as session:
+            renamed = dataclasses.replace(controllers.get(session), legal_name="Sydlys AS")
+            controllers.change_settings(session, changed=renamed, actor=trail.SYSTEM, at=builders.NOON)
+
+        answer = form.send(page, ticked=["newsletter:email"], email=KARI)
+
+        assert answer.status_code == 422
+        assert "Sydlys AS" in answer.text
         assert stored.requests() == 0
 
     @pytest.mark.rule("CAP-08")
