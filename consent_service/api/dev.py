@@ -12,7 +12,7 @@ from typing import Any, Final
 import marshmallow as ma
 import orjson
 from flask import Blueprint, Response, abort, jsonify, request
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from consent_service import clock, web
 from consent_service.api.parsing import StrictParser
@@ -30,12 +30,14 @@ _DURATION: Final = re.compile(
     r"(?:T(?=\d)(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,7})M)?(?:(?P<seconds>\d{1,8})S)?)?",
     re.ASCII,
 )
+_ADDRESS: Final = re.compile(r"(https?://[^\s<>]+)")
 _PAGE: Final = Markup(
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mailbox of the demo</title>'
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width"><title>Mailbox of the demo</title>'
     '<link rel="stylesheet" href="/static/page.css"></head>'
     "<body><main><h1>Mailbox of the demo</h1>{}</main></body></html>"
 )
-_ITEM: Final = Markup("<article><h2>{subject}</h2><p>{file} · {to}</p><pre>{text}</pre></article>")
+_ITEM: Final = Markup("<article><h2>{subject}</h2><p>{file} · {to}</p><p>{text}</p></article>")
 
 
 class AdvanceSchema(ma.Schema):
@@ -60,7 +62,7 @@ def show_mailbox() -> Response:
     messages += [_sms(path) for path in _newest_first(folder / "sms", "*.json")]
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         return jsonify(data=messages)
-    items = Markup("").join(_ITEM.format(**message) for message in messages)
+    items = Markup("").join(_ITEM.format(**{**message, "text": _with_links(message["text"])}) for message in messages)
     return Response(_PAGE.format(items or Markup("<p>Nothing was sent yet.</p>")), mimetype="text/html")
 
 
@@ -83,6 +85,18 @@ def duration(text: str, *, present: datetime) -> timedelta:
     number = {name: int(value or 0) for name, value in match.groupdict().items()}
     moved = ledger.add_months(present, 12 * number.pop("years") + number.pop("months"))
     return moved - present + timedelta(**number)
+
+
+def _with_links(text: str) -> Markup:
+    return Markup("<br>").join(_line_with_links(line) for line in text.splitlines())
+
+
+def _line_with_links(line: str) -> Markup:
+    # Split at a group, so that every second part is an address.
+    parts = _ADDRESS.split(line)
+    return Markup("").join(
+        Markup('<a href="{0}">{0}</a>').format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 def _newest_first(folder: Path, pattern: str) -> list[Path]:

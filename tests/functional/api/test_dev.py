@@ -14,7 +14,7 @@ from consent_service.api import dev
 from consent_service.config import Settings
 from consent_service.errors import InvalidInputError
 
-MAIL = b"From: a@nordlys.example\r\nTo: kari@nordmann.example\r\nSubject: Hei <b>\r\n\r\nKode 123456\r\n"
+MAIL = b"From: a@nordlys.example\r\nTo: kari@nordmann.example\r\nSubject: Hei <b>\r\n\r\nKode 123456 eller http://127.0.0.1:8000/c/abc?x=1&y=<2>\r\n"
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ class TestMailbox:
 
         assert "123456" in page.text
         assert "Hei &lt;b&gt;" in page.text
+        assert '<a href="http://127.0.0.1:8000/c/abc?x=1&amp;y=">' in page.text
+        assert "<2>" not in page.text
 
     def test_it_is_for_this_machine_alone(self, demo: FlaskClient) -> None:
         answer = demo.get("/dev/mailbox", environ_base={"REMOTE_ADDR": "192.0.2.1"})
