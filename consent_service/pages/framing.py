@@ -45,14 +45,16 @@ def remember(frame: Frame) -> Frame:
 def remembered() -> Frame:
     """Return the frame of this request, or one that says no more than a language."""
     found = g.get(_FRAME)
-    return found if isinstance(found, Frame) else Frame(controller=None, language=wished_language())
+    if isinstance(found, Frame):
+        return found
+    # The body is left alone: that it cannot be read may be what went wrong.
+    return Frame(controller=None, language=_choose(request.args.get("lang"), catalogues.offered()))
 
 
 def wished_language(offered: Iterable[str] | None = None) -> str:
     """Return the language of this request: what it names, else what its reader accepts, else the first offered."""
     spoken = tuple(offered) if offered is not None else catalogues.offered()
-    named = request.form.get("lang") or request.args.get("lang")
-    return named if named in spoken else catalogues.negotiate(request.headers.get("Accept-Language"), spoken)
+    return _choose(request.form.get("lang") or request.args.get("lang"), spoken)
 
 
 def in_all_languages(controller: Controller, address: Callable[[str], str]) -> Frame:
@@ -80,3 +82,7 @@ def show(template: str, frame: Frame, *, status: int = 200, **context: object) -
     answer.headers["Content-Security-Policy"] = headers.content_security_policy(frame_ancestors=frame.ancestors)
     answer.vary.add("Accept-Language")
     return answer
+
+
+def _choose(named: str | None, offered: tuple[str, ...]) -> str:
+    return named if named in offered else catalogues.negotiate(request.headers.get("Accept-Language"), offered)

@@ -213,6 +213,15 @@ class TestPost:
         assert answer.mimetype == "text/html"
         assert stored.requests() == 0
 
+    @pytest.mark.parametrize("path", ["/f/{}", "/p?controller=nordlys&form={}"])
+    def test_too_much_is_said_kindly(self, form: FormUnderTest, path: str) -> None:
+        answer = form.client.post(
+            path.format(form.form_id), data={"email": "x" * 300_000}, headers={"Accept": "text/html"}
+        )
+
+        assert answer.status_code == 413
+        assert answer.mimetype == "text/html"
+
     def test_its_answer_may_be_framed_where_the_form_may(self, form: FormUnderTest) -> None:
         answers = [form.sign_up(), form.sign_up("no address")]
 
