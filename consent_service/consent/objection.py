@@ -34,7 +34,7 @@ def object_to(
     """Record an objection to all direct marketing, to a channel, or to a purpose; it counts from now.
 
     What waits for confirmation within its scope is cancelled. Raises PurposeUnknownError, InvalidInputError, and
-    SubjectUnknownError for an unknown id; an unknown address is suppressed instead.
+    SubjectUnknownError for an unknown id without an address; an address is suppressed instead.
     """
     purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
     purpose_id = purpose.id if purpose is not None else None
@@ -42,11 +42,12 @@ def object_to(
     found = withdrawal.hold(session, reference)
     withdrawal.cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
-        if reference.contact is None:
+        contact = reference.named_point
+        if contact is None:
             raise SubjectUnknownError
         suppression_id = suppression.suppress(
             session,
-            hashed=suppression.address_hash(session, reference.contact),
+            hashed=suppression.address_hash(session, contact),
             purpose_id=purpose_id,
             channel=scope.channel,
             kind="objected",

@@ -66,17 +66,17 @@ def withdraw(
     """Withdraw for the person that a reference means; what the scope leaves open means all.
 
     `reason` is a short code of where it came from. Raises PurposeUnknownError or InvalidInputError for a purpose or
-    channel that does not exist (a misspelt one must never mean *all*), and SubjectUnknownError for an unknown id; an
-    unknown address is suppressed instead.
+    channel that does not exist (a misspelt one must never mean *all*), and SubjectUnknownError for somebody unknown of
+    whom no address is named; an address is suppressed instead.
     """
     purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
     demand_channel(scope.channel)
     found = hold(session, reference)
     cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
-        if reference.contact is None:
+        if reference.named_point is None:
             raise SubjectUnknownError
-        _suppress(session, reference.contact, purpose, scope.channel, actor, at)
+        _suppress(session, reference.named_point, purpose, scope.channel, actor, at)
         return WithdrawalOutcome(None, (), ())
     targets = _targets(session, found.subject_id, purpose, scope.channel, at)
     ended = [_end(session, series, key, reason=reason, act=act, actor=actor, at=at) for series, key in targets]
