@@ -1,9 +1,9 @@
 """Forms that were sent and wait for confirmation: not consent, sealed under their own key, deleted when they expire.
 
 The same answer again is the same request, as long as all of it waits: after a no to one of its boxes, ticking that box
-again is a new act. A newer request takes the place of an older one only once its mail was
-accepted and only where it asks for everything that the older one asked, so that a stranger who knows an address cannot
-make a person's own request unusable.
+again is a new act. A newer request takes the place of an older one only once its mail was accepted and only where it
+asks for everything that the older one asked, so that a stranger who knows an address cannot make a person's own request
+unusable.
 """
 
 import json
@@ -109,12 +109,18 @@ def find_waiting(session: Session, *, request_id: str, at: datetime) -> WaitingR
 
 
 def mail_accepted(session: Session, *, request_id: str, at: datetime) -> None:
-    """Note that the mail of a request left the house; older requests that it covers wholly are replaced by it."""
+    """Note that the mail of a request left the house; older requests that it covers wholly are replaced by it.
+
+    One that was said to be somebody else's meanwhile, or is over, replaces nothing.
+    """
     own = session.execute(
         update(SignupRequest)
         .where(
             SignupRequest.controller_id == controller_of(session),
             SignupRequest.id == request_id,
+            SignupRequest.rejected_at.is_(None),
+            SignupRequest.replaced_at.is_(None),
+            SignupRequest.expires_at > at,
         )
         .values(mail_accepted_at=at)
         .returning(SignupRequest.email_index, SignupRequest.created_at)

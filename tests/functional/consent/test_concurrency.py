@@ -153,6 +153,18 @@ class TestClocksOfTwoNodes:
         assert stage.check(at=NOON + 2 * SECOND).allowed
 
 
+class TestGuessing:
+    def test_guesses_at_once_are_counted_one_by_one(self, stage: Stage, form: FormVersion) -> None:
+        link = stage.link(stage.sign_up(form, NEWS))
+        wrong = f"{(int(link.code) + 1) % 1_000_000:06}"
+
+        views = together(*[lambda: stage.confirm(link, code=wrong)] * 6)
+
+        assert sorted(view.tries_left for view in views if view.code_wrong) == [0, 1, 2, 3, 4]
+        assert stage.confirm(link, code=link.code).state == "expired"
+        assert stage.confirm(link).state == "expired"
+
+
 class TestDoubleConfirmation:
     def test_two_presses_at_once_are_one_consent(self, stage: Stage, form: FormVersion) -> None:
         link = stage.link(stage.sign_up(form, NEWS))

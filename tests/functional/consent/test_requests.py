@@ -8,6 +8,9 @@ from sqlalchemy import func, select
 from consent_service.admission import mail_caps
 from consent_service.consent import confirmation, signup_requests
 from consent_service.consent.models import ConfirmationLink, RequestedConsent, SignupRequest
+from consent_service.db.session import Database
+from consent_service.delivery import outbox
+from consent_service.delivery.messages import Cancelled
 from consent_service.delivery.models import OutboxMessage
 from consent_service.errors import KeyDestroyedError
 from consent_service.registry.forms import FormVersion
@@ -47,6 +50,20 @@ class TestSameAnswer:
 
         assert stage.requests() == {request_id}
         assert count_mails(stage) >= 1
+
+    @pytest.mark.parametrize("outcome", [outbox.Dead("gave up"), Cancelled("address_refuses")])
+    def test_asks_for_its_mail_again_where_that_was_given_up_on(
+        self, stage: Stage, form: FormVersion, worker_database: Database, outcome: outbox.Outcome
+    ) -> None:
+        stage.sign_up(form, NEWS)
+        with worker_database.platform_transaction() as session:
+            (claimed,) = outbox.claim(session, at=NOON, limit=9, lease=HOUR)
+        with worker_database.transaction(stage.controller_id) as session:
+            outbox.settle(session, claimed=claimed, outcome=outcome, at=NOON)
+
+        stage.sign_up(form, NEWS, at=NOON + HOUR)
+
+        assert count_mails(stage) == 1
 
     @pytest.mark.parametrize("other", [{"language": "en"}, {"email": OLA}, {"phone": PHONE}])
     def test_another_answer_is_another_request(self, stage: Stage, form: FormVersion, other: dict[str, str]) -> None:
@@ -113,6 +130,15 @@ class TestNewerRequest:
         stage.accept_mail(newer_id, at=NOON + 2 * MINUTE)
 
         assert stage.look(other, at=NOON + HOUR).state == "waiting"
+
+    def test_replaces_nothing_once_it_was_said_to_be_somebody_elses(self, stage: Stage, form: FormVersion) -> None:
+        own = stage.link(stage.sign_up(form, NEWS))
+        strangers_id = stage.sign_up(form, NEWS, OFFERS, at=NOON + MINUTE)
+        stage.reject(stage.link(strangers_id, at=NOON + MINUTE), at=NOON + 2 * MINUTE)
+
+        stage.accept_mail(strangers_id, at=NOON + 3 * MINUTE)
+
+        assert stage.confirm(own, at=NOON + HOUR).state == "confirmed"
 
     def test_leaves_what_was_confirmed_already(self, stage: Stage, form: FormVersion) -> None:
         older = stage.link(stage.sign_up(form, NEWS))
