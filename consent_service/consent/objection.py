@@ -13,7 +13,6 @@ from consent_service.consent import ledger, withdrawal
 from consent_service.consent.models import Objection
 from consent_service.consent.withdrawal import Scope
 from consent_service.db.session import controller_of
-from consent_service.errors import SubjectUnknownError
 from consent_service.registry import purposes
 from consent_service.subjects import suppression
 from consent_service.subjects.identity import SubjectReference
@@ -34,7 +33,7 @@ def object_to(
     """Record an objection to all direct marketing, to a channel, or to a purpose; it counts from now.
 
     What waits for confirmation within its scope is cancelled. Raises PurposeUnknownError, InvalidInputError, and
-    SubjectUnknownError for an unknown id without an address; an address is suppressed instead.
+    SubjectUnknownError as a withdrawal does; an unknown address is suppressed instead.
     """
     purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
     purpose_id = purpose.id if purpose is not None else None
@@ -42,9 +41,7 @@ def object_to(
     found = withdrawal.hold(session, reference)
     withdrawal.cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
-        contact = reference.named_point
-        if contact is None:
-            raise SubjectUnknownError
+        contact = withdrawal.address_of_unknown(reference)
         suppression_id = suppression.suppress(
             session,
             hashed=suppression.address_hash(session, contact),

@@ -66,17 +66,15 @@ def withdraw(
     """Withdraw for the person that a reference means; what the scope leaves open means all.
 
     `reason` is a short code of where it came from. Raises PurposeUnknownError or InvalidInputError for a purpose or
-    channel that does not exist (a misspelt one must never mean *all*), and SubjectUnknownError for somebody unknown of
-    whom no address is named; an address is suppressed instead.
+    channel that does not exist (a misspelt one must never mean *all*), and SubjectUnknownError for an id of
+    nobody, or another system's without an address; an address is suppressed instead.
     """
     purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
     demand_channel(scope.channel)
     found = hold(session, reference)
     cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
-        if reference.named_point is None:
-            raise SubjectUnknownError
-        _suppress(session, reference.named_point, purpose, scope.channel, actor, at)
+        _suppress(session, address_of_unknown(reference), purpose, scope.channel, actor, at)
         return WithdrawalOutcome(None, (), ())
     targets = _targets(session, found.subject_id, purpose, scope.channel, at)
     ended = [_end(session, series, key, reason=reason, act=act, actor=actor, at=at) for series, key in targets]
@@ -88,6 +86,16 @@ def withdraw(
         withdrawn=tuple(each for each, was_withdrawn in ended if not was_withdrawn),
         unchanged=tuple(each for each, was_withdrawn in ended if was_withdrawn),
     )
+
+
+def address_of_unknown(reference: SubjectReference) -> ContactValue:
+    """Return the address for which a no of somebody unknown is heard; raises SubjectUnknownError where there is none.
+
+    Another system's number may be new to us; an id of ours that nobody has is a mistake, and the caller is told.
+    """
+    if reference.id is not None or reference.named_point is None:
+        raise SubjectUnknownError
+    return reference.named_point
 
 
 def hold(session: Session, reference: SubjectReference) -> FoundSubject | None:

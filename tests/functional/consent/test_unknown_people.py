@@ -7,7 +7,7 @@ import pytest
 from consent_service.errors import InvalidInputError, PurposeUnknownError, SubjectUnknownError, SuppressedError
 from consent_service.registry.forms import FormVersion
 from consent_service.subjects.identity import SubjectReference
-from tests.acts import KARI, OLA, PHONE, Stage, external
+from tests.acts import KARI, OLA, PHONE, Stage, contact, external
 from tests.builders import NOON
 from tests.functional.consent.conftest import NEWS, OFFERS, TEXTS
 
@@ -81,7 +81,14 @@ class TestWithdrawal:
         assert stage.check("club", at=NOON + HOUR).reason == "suppressed"
         assert stage.check("club", who=OLA, at=NOON + HOUR).reason == "suppressed"
 
-    @pytest.mark.parametrize("who", [external("nobody"), SubjectReference(id="sub_" + "0" * 26)])
+    @pytest.mark.parametrize(
+        "who",
+        [
+            external("nobody"),
+            SubjectReference(id="sub_" + "0" * 26),
+            SubjectReference(id="sub_" + "0" * 26, contact_point=contact(KARI)),
+        ],
+    )
     def test_what_cannot_be_heard_is_not_acknowledged(self, stage: Stage, who: SubjectReference) -> None:
         with pytest.raises(SubjectUnknownError):
             stage.withdraw(who)
