@@ -172,7 +172,7 @@ def flown(canary: Person, superuser_url: str, capfd: pytest.CaptureFixture[str])
 
 
 class TestTheCanary:
-    @pytest.mark.rule("ACC-04", "ACC-11", "DOI-05", "API-07")
+    @pytest.mark.rule("ACC-04", "ACC-11", "DOI-05")
     def test_is_found_nowhere(
         self, flown: Seen, canary: Person, superuser_url: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
@@ -221,7 +221,7 @@ class TestAMail:
 
         assert [mail["Auto-Submitted"] for mail in canary.mails()] == ["auto-generated"] * 2
 
-    @pytest.mark.rule("DOI-12", "CAP-16")
+    @pytest.mark.rule("DOI-12")
     def test_loads_nothing_and_links_to_the_service_alone(self, canary: Person) -> None:
         canary.signs_up()
         canary.world.mail_goes_out()
