@@ -12,7 +12,6 @@ from typing import Final
 
 import flask_mail
 from flask import Flask, Response
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -40,7 +39,6 @@ from consent_service.consent import messages
 from consent_service.crypto import keyring
 from consent_service.db import session as db_session
 from consent_service.db.base import Base
-from consent_service.db.migrate import MIGRATIONS
 from consent_service.db.session import Database
 from consent_service.delivery.mail import MailTransport, OutgoingMail
 from consent_service.delivery.messages import MessageHandler
@@ -121,7 +119,6 @@ def mail_transport(settings: Settings) -> MailTransport:
 def _connect(app: Flask) -> Engine:
     models = SQLAlchemy(model_class=Base)
     models.init_app(app)
-    Migrate(app, models, directory=str(MIGRATIONS))
     with app.app_context():
         return models.engine
 

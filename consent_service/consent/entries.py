@@ -1,10 +1,9 @@
 """Reads the ledger for people and papers: entries with the names of what they refer to."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, Select, and_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -13,7 +12,7 @@ from consent_service.consent.ledger import Series
 from consent_service.consent.models import LedgerEntry
 from consent_service.consent.rules import Entry
 from consent_service.db.session import controller_of
-from consent_service.registry import models
+from consent_service.registry import notices, purposes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def status_of(session: Session, entry: RecordedEntry, *, at: datetime) -> str:
     return facts.status_after(session, known, purpose_id=entry.purpose_id, at=at)
 
 
-_Found = Select[LedgerEntry, str, int]
+_Found = Select[LedgerEntry]
 
 
 def _entries(session: Session, where: ColumnElement[bool], at: datetime) -> _Found:
@@ -115,21 +114,14 @@ def _entries(session: Session, where: ColumnElement[bool], at: datetime) -> _Fou
 
 
 def _all(session: Session) -> _Found:
-    purpose, notice = models.Purpose, models.NoticeVersion
-    return (
-        select(LedgerEntry, purpose.key, notice.number)
-        .join(
-            purpose,
-            and_(purpose.controller_id == LedgerEntry.controller_id, purpose.id == LedgerEntry.purpose_id),
-        )
-        .outerjoin(notice, and_(notice.controller_id == LedgerEntry.controller_id, notice.id == LedgerEntry.notice_id))
-        .where(LedgerEntry.controller_id == controller_of(session))
-    )
+    return select(LedgerEntry).where(LedgerEntry.controller_id == controller_of(session))
 
 
 def _read(session: Session, query: _Found) -> tuple[RecordedEntry, ...]:
-    rows: Iterable[Row[LedgerEntry, str, int]] = session.execute(query)
-    return tuple(_recorded(*row) for row in rows)
+    rows = session.scalars(query).all()
+    keys = {purpose.id: purpose.key for purpose in purposes.list_all(session)}
+    numbers = notices.numbers_of(session, notice_ids={row.notice_id for row in rows if row.notice_id is not None})
+    return tuple(_recorded(row, keys[row.purpose_id], numbers.get(row.notice_id or "")) for row in rows)
 
 
 def _recorded(row: LedgerEntry, purpose: str, notice_number: int | None) -> RecordedEntry:

@@ -13,7 +13,6 @@ from consent_service.consent.rules import Entry, Facts, Offer, Stop
 from consent_service.db.session import controller_of
 from consent_service.errors import PurposeUnknownError
 from consent_service.registry import controllers, notices, purposes
-from consent_service.registry.models import NoticePublication
 from consent_service.registry.notices import NoticeVersion
 from consent_service.registry.purposes import Purpose
 from consent_service.subjects import fields, identity, restriction, suppression
@@ -250,18 +249,7 @@ def _superseded_by(session: Session, purpose_id: str, latest: Entry, at: datetim
     """Return the notice version that was published as a material change and took effect after the consent's own."""
     if latest.notice_number is None:
         return None
-    return session.scalar(
-        select(NoticePublication.number)
-        .where(
-            NoticePublication.controller_id == controller_of(session),
-            NoticePublication.purpose_id == purpose_id,
-            NoticePublication.number > latest.notice_number,
-            NoticePublication.material.is_(True),
-            NoticePublication.effective_at <= at,
-        )
-        .order_by(NoticePublication.number)
-        .limit(1)
-    )
+    return notices.first_material_after(session, purpose_id=purpose_id, number=latest.notice_number, at=at)
 
 
 def _other_point(session: Session, found: FoundSubject, question: Question, purpose: Purpose) -> bool:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -22,7 +21,6 @@ from consent_service.crypto.keyring import Keyring
 from consent_service.db.session import controller_of, keyring_of
 from consent_service.errors import LinkInvalidError, SubjectUnknownError
 from consent_service.registry import controllers, purposes
-from consent_service.registry.models import ControllerDirectory
 from consent_service.subjects import fields, identity, suppression
 from consent_service.subjects.identity import SubjectReference
 
@@ -137,13 +135,6 @@ def sender_links(
             ("List-Id", f"<{list_name}>"),
         ),
     )
-
-
-def controller_key_of(session: Session) -> str:
-    """Return the key by which this controller is named in links such as `/p?controller=…`."""
-    return session.scalars(
-        select(ControllerDirectory.key).where(ControllerDirectory.controller_id == controller_of(session))
-    ).one()
 
 
 def _whom(session: Session, reference: SubjectReference, channel: str | None) -> bytes:

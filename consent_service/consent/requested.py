@@ -1,5 +1,6 @@
 """Reads declarations that only wait for confirmation: they are not consent, and not in the ledger."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -8,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from consent_service.consent.models import RequestedConsent, SignupRequest
 from consent_service.db.session import controller_of
-from consent_service.registry import models
-from consent_service.subjects import fields
-from consent_service.subjects.models import ContactPoint
+from consent_service.registry import notices, purposes
+from consent_service.registry.purposes import Purpose
+from consent_service.subjects import fields, identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +37,20 @@ class Requested:
     waits: bool
 
 
+_Found = Select[RequestedConsent, SignupRequest]
+
+
 def find(session: Session, *, consent_id: str, at: datetime) -> Requested | None:
     """Find a declaration that was asked for and is not in the ledger; None after its request was deleted."""
     row = session.execute(
         _asked(session).where(RequestedConsent.consent_id == consent_id, SignupRequest.created_at <= at)
     ).one_or_none()
-    return None if row is None else _value(row, at)
+    return None if row is None else _values(session, [row], at)[0]
 
 
 def list_of_subject(session: Session, *, subject_id: str, at: datetime) -> tuple[Requested, ...]:
     """List what waits for a person: what was reported of them, and what was asked for at an address they proved."""
-    points = {
-        (point.kind, bytes(point.blind_index)): point.id
-        for point in session.execute(
-            select(ContactPoint.id, ContactPoint.kind, ContactPoint.blind_index).where(
-                ContactPoint.controller_id == controller_of(session),
-                ContactPoint.subject_id == subject_id,
-                ContactPoint.verified_at.is_not(None),
-                ContactPoint.holder_until.is_(None),
-            )
-        )
-    }
+    points = identity.verified_indexes(session, subject_id=subject_id)
     own = [index for _, index in points]
     rows = session.execute(
         _asked(session)
@@ -71,7 +65,7 @@ def list_of_subject(session: Session, *, subject_id: str, at: datetime) -> tuple
         )
         .order_by(SignupRequest.created_at.desc(), RequestedConsent.consent_id)
     ).all()
-    waiting = [(row[1], _value(row, at)) for row in rows]
+    waiting = zip((request for _, request in rows), _values(session, rows, at), strict=True)
     return tuple(
         replace(each, contact_point_id=_point(points, request, each.channel)) for request, each in waiting if each.waits
     )
@@ -83,19 +77,24 @@ def _point(points: dict[tuple[str, bytes], str], request: SignupRequest, channel
     return None if kind is None or index is None else points.get((kind, bytes(index)))
 
 
-def _asked(session: Session) -> Select[RequestedConsent, SignupRequest, models.Purpose, int]:
-    box, request, purpose, notice = RequestedConsent, SignupRequest, models.Purpose, models.NoticeVersion
+def _asked(session: Session) -> _Found:
+    box, request = RequestedConsent, SignupRequest
     return (
-        select(box, request, purpose, notice.number)
+        select(box, request)
         .join(request, and_(request.controller_id == box.controller_id, request.id == box.request_id))
-        .join(purpose, and_(purpose.controller_id == box.controller_id, purpose.id == box.purpose_id))
-        .join(notice, and_(notice.controller_id == box.controller_id, notice.id == box.notice_id))
         .where(box.controller_id == controller_of(session))
     )
 
 
-def _value(row: Row[RequestedConsent, SignupRequest, models.Purpose, int], at: datetime) -> Requested:
-    box, request, purpose, notice_number = row
+def _values(session: Session, rows: Sequence[Row[RequestedConsent, SignupRequest]], at: datetime) -> list[Requested]:
+    known = {purpose.id: purpose for purpose in purposes.list_all(session)}
+    numbers = notices.numbers_of(session, notice_ids={box.notice_id for box, _ in rows})
+    return [_value(box, request, known[box.purpose_id], numbers[box.notice_id], at) for box, request in rows]
+
+
+def _value(
+    box: RequestedConsent, request: SignupRequest, purpose: Purpose, notice_number: int, at: datetime
+) -> Requested:
     ends = (box.completed_at, box.cancelled_at, request.rejected_at, request.replaced_at)
     return Requested(
         consent_id=box.consent_id,

@@ -223,6 +223,33 @@ def publications(session: Session, *, purpose_key: str) -> tuple[NoticeVersion, 
     return tuple(version for version in versions if version.publication is not None)
 
 
+def numbers_of(session: Session, *, notice_ids: Iterable[str]) -> dict[str, int]:
+    """Return the version numbers of notices by their ids."""
+    rows = session.execute(
+        select(models.NoticeVersion.id, models.NoticeVersion.number).where(
+            models.NoticeVersion.controller_id == controller_of(session),
+            models.NoticeVersion.id.in_(tuple(notice_ids)),
+        )
+    )
+    return {row.id: row.number for row in rows}
+
+
+def first_material_after(session: Session, *, purpose_id: str, number: int, at: datetime) -> int | None:
+    """Return the first version after `number` that was published as a material change and is in effect, or None."""
+    return session.scalar(
+        select(models.NoticePublication.number)
+        .where(
+            models.NoticePublication.controller_id == controller_of(session),
+            models.NoticePublication.purpose_id == purpose_id,
+            models.NoticePublication.number > number,
+            models.NoticePublication.material.is_(True),
+            models.NoticePublication.effective_at <= at,
+        )
+        .order_by(models.NoticePublication.number)
+        .limit(1)
+    )
+
+
 def _demand_next(version: NoticeVersion, published: tuple[NoticeVersion, ...], publication: Publication) -> None:
     if version.publication is not None:
         raise AlreadyPublishedError(f"notice {version.id}")

@@ -183,6 +183,19 @@ def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
     )
 
 
+def verified_indexes(session: Session, *, subject_id: str) -> dict[tuple[str, bytes], str]:
+    """Return the contact points that a person proved and holds now, by kind and blind index."""
+    rows = session.execute(
+        select(ContactPoint.id, ContactPoint.kind, ContactPoint.blind_index).where(
+            ContactPoint.controller_id == controller_of(session),
+            ContactPoint.subject_id == subject_id,
+            ContactPoint.verified_at.is_not(None),
+            ContactPoint.holder_until.is_(None),
+        )
+    )
+    return {(row.kind, bytes(row.blind_index)): row.id for row in rows}
+
+
 def attach_point(
     session: Session, *, subject_id: str, contact: ContactValue, verified_at: datetime | None, at: datetime
 ) -> FoundPoint:
