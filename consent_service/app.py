@@ -42,6 +42,8 @@ from consent_service.db.base import Base
 from consent_service.db.session import Database
 from consent_service.delivery.mail import MailTransport, OutgoingMail
 from consent_service.delivery.messages import MessageHandler
+from consent_service.delivery.sms import NoGateway, SmsTransport
+from consent_service.delivery.sms_gateway import HttpGateway, SmsFolder
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from consent_service.pages import confirmation, embedding, preferences, receipts, signup, unsubscribe
 from consent_service.pages import errors as page_errors
@@ -114,6 +116,15 @@ def message_handlers(settings: Settings) -> dict[str, MessageHandler]:
 def mail_transport(settings: Settings) -> MailTransport:
     """Return the way to the mail server, for a process that serves nothing."""
     return FlaskMailTransport(Flask("consent_service"), settings)
+
+
+def sms_transport(settings: Settings) -> SmsTransport:
+    """Return the way for an SMS: a folder in a demo, else the gateway that is named, else one that lets it wait."""
+    if settings.demo:
+        return SmsFolder(settings.data_dir / "sms", sender=settings.sms_sender)
+    if settings.sms_gateway_url is None:
+        return NoGateway()
+    return HttpGateway(settings.sms_gateway_url, token=settings.sms_gateway_token, sender=settings.sms_sender)
 
 
 def _connect(app: Flask) -> Engine:

@@ -10,6 +10,8 @@ from environs import Env, EnvError
 from consent_service.errors import SettingsError
 
 DEFAULT_SIGNUPS_PER_IP_PER_HOUR = 10
+#: A sender of letters has at most 11 of them (GSM 03.38).
+DEFAULT_SMS_SENDER = "Samtykke"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Settings:
     mail_sender: str
     trusted_proxies: int
     signups_per_ip_per_hour: int
+    sms_gateway_url: str | None = None
+    sms_gateway_token: str | None = field(default=None, repr=False)
+    sms_sender: str = DEFAULT_SMS_SENDER
 
     @property
     def is_https(self) -> bool:
@@ -59,6 +64,9 @@ class Settings:
                 mail_sender=env.str("MAIL_SENDER"),
                 trusted_proxies=env.int("TRUSTED_PROXIES", default=0),
                 signups_per_ip_per_hour=env.int("SIGNUPS_PER_IP_PER_HOUR", default=DEFAULT_SIGNUPS_PER_IP_PER_HOUR),
+                sms_gateway_url=_gateway_url(env.str("SMS_GATEWAY_URL", default="")),
+                sms_gateway_token=env.str("SMS_GATEWAY_TOKEN", default="") or None,
+                sms_sender=env.str("SMS_SENDER", default="") or DEFAULT_SMS_SENDER,
             )
         except EnvError as error:
             raise SettingsError(str(error)) from None
@@ -70,3 +78,14 @@ def _public_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise SettingsError("PUBLIC_URL is not an http or https address")
     return text.rstrip("/")
+
+
+def _gateway_url(text: str) -> str | None:
+    """Return where an SMS is posted, None where nowhere; raises SettingsError for what would carry numbers in clear."""
+    if not text:
+        return None
+    parts = urlsplit(text)
+    is_local = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or parts.username or not (parts.scheme == "https" or is_local):
+        raise SettingsError("SMS_GATEWAY_URL is not an https address; http is for this machine only")
+    return text

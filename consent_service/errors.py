@@ -37,7 +37,9 @@ ConsentServiceError
 ├── IdempotencyMismatchError
 ├── MailRefusedError
 │   └── RecipientRefusedError
-└── MailUnavailableError
+├── MailUnavailableError
+├── SmsRefusedError
+└── SmsUnavailableError
 
 A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
 each door maps them once.
@@ -287,3 +289,15 @@ class MailUnavailableError(ConsentServiceError):
     """The mail server cannot take this mail now."""
 
     code: ClassVar[str] = "mail_unavailable"
+
+
+class SmsRefusedError(ConsentServiceError):
+    """The gateway refuses this SMS for good."""
+
+    code: ClassVar[str] = "sms_refused"
+
+
+class SmsUnavailableError(ConsentServiceError):
+    """The gateway cannot take this SMS now, or none is named."""
+
+    code: ClassVar[str] = "sms_unavailable"

@@ -168,6 +168,15 @@ def look_at_database(environment: pathlib.Path, checkout: pathlib.Path, data: pa
     return Finding("database", "answers, and its clock agrees")
 
 
+def look_at_gateway() -> Finding:
+    """Say whether an SMS can leave; a service whose forms ask for no phone number needs none."""
+    if os.environ.get("SMS_GATEWAY_URL"):
+        return Finding("SMS gateway", "named in SMS_GATEWAY_URL")
+    return Finding(
+        "SMS gateway", "none: codes for phone numbers wait until SMS_GATEWAY_URL names one; a demo needs none"
+    )
+
+
 def look_at_chromium() -> Finding:
     """Check what only the browser tests need."""
     found = next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
@@ -208,6 +217,7 @@ def main(arguments: list[str]) -> int:
         look_at_port(asked.port),
         look_at_binaries(asked.environment),
         look_at_database(asked.environment, checkout, data),
+        look_at_gateway(),
         look_at_chromium(),
         look_at_clock(),
     ]

@@ -134,9 +134,9 @@ def _environment(folder: DataFolder) -> dict[str, str]:
     environment = inherited | {"PYTHONPATH": str(CHECKOUT), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     if not folder.is_demo:
         return environment
-    # Whatever mail server the shell names, a demo's mails stay in its folder.
-    without_mail = {name: value for name, value in environment.items() if not name.startswith("MAIL_")}
-    return without_mail | {"MAIL_SENDER": DEMO_SENDER}
+    # Whatever mail server and gateway the shell names, a demo's mails and SMS stay in its folder.
+    alone = {name: value for name, value in environment.items() if not name.startswith(("MAIL_", "SMS_"))}
+    return alone | {"MAIL_SENDER": DEMO_SENDER}
 
 
 def _program(name: str, words: tuple[str, ...], environment: Mapping[str, str]) -> Program:

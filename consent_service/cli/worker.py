@@ -79,6 +79,7 @@ def _work(database: Database, settings: Settings, stop: Event, failures: list[Ex
                 database,
                 handlers=app.message_handlers(settings),
                 transport=app.mail_transport(settings),
+                sms_transport=app.sms_transport(settings),
                 stop=stop,
                 jobs=JOBS,
             )

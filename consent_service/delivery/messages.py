@@ -7,6 +7,7 @@ from typing import Protocol
 from sqlalchemy.orm import Session
 
 from consent_service.delivery.mail import OutgoingMail
+from consent_service.delivery.sms import OutgoingSms
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,14 @@ class MessageHandler(Protocol):
 
     def prepare(
         self, session: Session, *, reference: str, message_id: str, at: datetime
-    ) -> OutgoingMail | Cancelled | Deferred:
+    ) -> OutgoingMail | OutgoingSms | Cancelled | Deferred:
         """Check anew whether the message may be sent, and say its text.
 
-        May be called more than once for one message: a mail whose sending was not settled is prepared again.
+        May be called more than once for one message: one whose sending was not settled is prepared again.
         """
 
     def accepted(self, session: Session, *, reference: str, at: datetime) -> None:
-        """Take note that the mail server took the message."""
+        """Take note that the mail server, or the gateway, took the message."""
 
     def failed(self, session: Session, *, reference: str, at: datetime, permanent: bool) -> None:
         """Take note that the message will not be sent.

@@ -21,8 +21,15 @@ from consent_service.delivery import outbox
 from consent_service.delivery.mail import MailTransport, OutgoingMail
 from consent_service.delivery.messages import Cancelled, Deferred, MessageHandler
 from consent_service.delivery.outbox import Claimed, Dead, Failed, Outcome, Sent
+from consent_service.delivery.sms import NoGateway, OutgoingSms, SmsTransport
 from consent_service.delivery.wake import POLL_SECONDS, WakeUp
-from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
+from consent_service.errors import (
+    MailRefusedError,
+    MailUnavailableError,
+    RecipientRefusedError,
+    SmsRefusedError,
+    SmsUnavailableError,
+)
 
 #: Far longer than one mail takes, for one message is claimed at a time.
 LEASE: Final = timedelta(minutes=2)
@@ -40,6 +47,21 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Transports:
+    """Who carries what."""
+
+    mail: MailTransport
+    sms: SmsTransport
+
+    def send(self, message: OutgoingMail | OutgoingSms) -> None:
+        """Hand a message over; raises what its transport raises."""
+        if isinstance(message, OutgoingSms):
+            self.sms.send(message)
+        else:
+            self.mail.send(message)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Housekeeping that is due `every` so often; it opens its own transactions and runs in small batches."""
 
@@ -53,6 +75,7 @@ def run(
     *,
     handlers: Mapping[str, MessageHandler],
     transport: MailTransport,
+    sms_transport: SmsTransport | None = None,
     stop: Event,
     jobs: Sequence[Job] = (),
     poll_seconds: float = POLL_SECONDS,
@@ -61,8 +84,10 @@ def run(
 
     Looks at the outbox whenever something was queued, and every `poll_seconds` for what fell due by itself.
 
-    Goes on when PostgreSQL or the mail server is away, and comes back when they do.
+    Goes on when PostgreSQL or the mail server is away, and comes back when they do. Without `sms_transport` an SMS
+    waits.
     """
+    transports = _Transports(transport, sms_transport or NoGateway())
     # Beside the mail, for sweeping many controllers takes its time. What is cut off half-way rolls back.
     house = Thread(target=_keep_house, args=(database, jobs, stop), name="housekeeping", daemon=True)
     house.start()
@@ -70,7 +95,7 @@ def run(
     with WakeUp(database.engine) as wake_up:
         while not stop.is_set():
             try:
-                if not handle_next(database, handlers=handlers, transport=transport, at=clock.now(), stop=stop):
+                if not _handle_next(database, handlers=handlers, transports=transports, at=clock.now(), stop=stop):
                     wake_up.wait(stop, seconds=poll_seconds)
                 failures = 0
             except DBAPIError as error:
@@ -80,20 +105,28 @@ def run(
     house.join(_HOUSE_PATIENCE)
 
 
-def drain(database: Database, *, handlers: Mapping[str, MessageHandler], transport: MailTransport, at: datetime) -> int:
-    """Handle everything that is due at `at`, and return how many messages that were."""
-    stop = Event()
-    handled = 0
-    while handle_next(database, handlers=handlers, transport=transport, at=at, stop=stop):
-        handled += 1
-    return handled
-
-
-def handle_next(
+def drain(
     database: Database,
     *,
     handlers: Mapping[str, MessageHandler],
     transport: MailTransport,
+    sms_transport: SmsTransport | None = None,
+    at: datetime,
+) -> int:
+    """Handle everything that is due at `at`, and return how many messages that were."""
+    transports = _Transports(transport, sms_transport or NoGateway())
+    stop = Event()
+    handled = 0
+    while _handle_next(database, handlers=handlers, transports=transports, at=at, stop=stop):
+        handled += 1
+    return handled
+
+
+def _handle_next(
+    database: Database,
+    *,
+    handlers: Mapping[str, MessageHandler],
+    transports: _Transports,
     at: datetime,
     stop: Event,
 ) -> bool:
@@ -101,7 +134,7 @@ def handle_next(
     with database.platform_transaction() as session:
         batch = outbox.claim(session, at=at, limit=1, lease=LEASE)
     for claimed in batch:
-        _handle(database, claimed, handler=handlers.get(claimed.kind), transport=transport, at=at, stop=stop)
+        _handle(database, claimed, handler=handlers.get(claimed.kind), transports=transports, at=at, stop=stop)
     return bool(batch)
 
 
@@ -110,11 +143,11 @@ def _handle(
     claimed: Claimed,
     *,
     handler: MessageHandler | None,
-    transport: MailTransport,
+    transports: _Transports,
     at: datetime,
     stop: Event,
 ) -> None:
-    outcome = _try(database, claimed, handler=handler, transport=transport, at=at)
+    outcome = _try(database, claimed, handler=handler, transports=transports, at=at)
     if outcome is None:
         return
     _log.info(
@@ -137,7 +170,7 @@ def _handle(
 
 
 def _try(
-    database: Database, claimed: Claimed, *, handler: MessageHandler | None, transport: MailTransport, at: datetime
+    database: Database, claimed: Claimed, *, handler: MessageHandler | None, transports: _Transports, at: datetime
 ) -> Outcome | None:
     """Return what became of the message, or None where it is no longer ours."""
     if handler is None:
@@ -147,7 +180,7 @@ def _try(
         return Dead("abandoned")
     try:
         prepared = _prepare(database, claimed, handler, at)
-        return _send(transport, prepared) if isinstance(prepared, OutgoingMail) else prepared
+        return _send(transports, prepared) if isinstance(prepared, OutgoingMail | OutgoingSms) else prepared
     except Exception as error:  # noqa: BLE001 - one broken message must not stop all the others
         # The text of an error may hold what the message was about; its class and place do not.
         name = type(error).__name__
@@ -155,13 +188,13 @@ def _try(
         return Failed(name)
 
 
-def _send(transport: MailTransport, mail: OutgoingMail) -> Outcome:
+def _send(transports: _Transports, message: OutgoingMail | OutgoingSms) -> Outcome:
     try:
-        transport.send(mail)
+        transports.send(message)
         return Sent()
-    except MailRefusedError as error:
+    except (MailRefusedError, SmsRefusedError) as error:
         return Dead(error.code)
-    except MailUnavailableError as error:
+    except (MailUnavailableError, SmsUnavailableError) as error:
         return Failed(error.code)
 
 
@@ -172,7 +205,7 @@ def _place(error: Exception) -> str:
 
 def _prepare(
     database: Database, claimed: Claimed, handler: MessageHandler, at: datetime
-) -> OutgoingMail | Cancelled | Deferred | None:
+) -> OutgoingMail | OutgoingSms | Cancelled | Deferred | None:
     with database.transaction(claimed.controller_id) as session:
         if not outbox.hold(session, claimed=claimed):
             return None

@@ -137,6 +137,10 @@ _ALL: Final = (
     ProblemType("seal_broken", 500, "A stored value cannot be opened", "It was changed or sealed under another key."),
     ProblemType("not_implemented", 501, "Not implemented", "The service does not do this."),
     ProblemType("unavailable", 503, "Unavailable", "The service cannot answer now. Nothing was changed; try again."),
+    ProblemType("sms_refused", 503, "The SMS was refused", "The SMS gateway refuses this SMS."),
+    ProblemType(
+        "sms_unavailable", 503, "SMS is unavailable", "The SMS gateway takes no SMS now; it will go out later."
+    ),
     ProblemType("mail_refused", 503, "The mail was refused", "The mail server refuses this mail."),
     ProblemType(
         "mail_unavailable", 503, "Mail is unavailable", "The mail server takes no mail now; it will go out later."
