@@ -45,7 +45,7 @@ from consent_service.delivery.messages import MessageHandler
 from consent_service.delivery.sms import NoGateway, SmsTransport
 from consent_service.delivery.sms_gateway import HttpGateway, SmsFolder
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
-from consent_service.pages import confirmation, embedding, preferences, receipts, signup, unsubscribe
+from consent_service.pages import confirmation, embedding, preferences, receipts, signup, sms_code, unsubscribe
 from consent_service.pages import errors as page_errors
 from consent_service.web import access, addresses, errors, headers, logs, request_ids, request_log, throttling
 from consent_service.web.json_answers import OrjsonProvider
@@ -156,7 +156,7 @@ def _register_doors(app: Flask, settings: Settings) -> None:
     access.caller(access.PUBLIC)(app.view_functions["static"])
     for door in (health.blueprint, reference.blueprint, *([dev.blueprint] if settings.demo else [])):
         app.register_blueprint(door)
-    for page in (signup, embedding, confirmation, preferences, receipts, unsubscribe):
+    for page in (signup, embedding, sms_code, confirmation, preferences, receipts, unsubscribe):
         app.register_blueprint(page.blueprint)
     api = blueprints.make_api(app, public_url=settings.public_url)
     for chapter in _API:

@@ -211,6 +211,14 @@ button[aria-disabled] { opacity: .7; }
       }
     }
 
+    /* How what was ticked is confirmed: by mail, by SMS, or both. */
+    ways() {
+      const ticked = new Set(this.answer().consent);
+      const email = this.definition.fields.some(({ name }) => name === "email") && this.input("email").value.trim();
+      const boxes = this.definition.boxes.filter(({ value }) => ticked.has(value));
+      return new Set(boxes.map(({ confirmation }) => confirmation || (email ? "email" : "sms")));
+    }
+
     input(name) {
       return this.form.elements.namedItem(name);
     }
@@ -242,11 +250,14 @@ button[aria-disabled] { opacity: .7; }
 
     thank() {
       const words = this.definition.words;
-      const isEmpty = !this.form.querySelector('[name="consent"]:checked');
+      const ways = this.ways();
+      const isEmpty = ways.size === 0;
       const title = make("h2", { tabindex: "-1" }, isEmpty ? words.empty_title : words.sent_title);
-      const texts = isEmpty ? [words.empty_text] : [words.sent_text, words.sent_note, words.sent_again];
+      const byMail = ways.has("email");
+      const texts = isEmpty ? [words.empty_text] : [byMail && words.sent_text, ways.has("sms") && words.sent_code, words.sent_note, byMail && words.sent_again];
+      const link = ways.has("sms") ? webLink(this.definition.code_url, words.code_link) : null;
       this.place.replaceChildren(
-        make("div", { class: "card", lang: this.definition.language, role: "status" }, title, ...texts.map((text) => make("p", {}, text))),
+        make("div", { class: "card", lang: this.definition.language, role: "status" }, title, ...[...texts, link].filter(Boolean).map((text) => make("p", {}, text))),
       );
       title.focus();
       this.report("sent");

@@ -13,18 +13,14 @@ from sqlalchemy.orm import Session
 
 from consent_service.admission import mail_caps
 from consent_service.audit import trail
-from consent_service.consent import evidence, facts, ledger, signup_requests
-from consent_service.consent.answers import RequestedBox, WaitingRequest
+from consent_service.consent import giving, requested, signup_requests
+from consent_service.consent.answers import WaitingRequest
 from consent_service.consent.evidence import ActEvidence
-from consent_service.consent.ledger import Act, Series
 from consent_service.consent.models import ConfirmationLink, SignupRequest
 from consent_service.crypto import links
 from consent_service.db.session import controller_of, keyring_of
-from consent_service.registry import purposes
 from consent_service.registry.forms import ShownBox
-from consent_service.subjects import fields, identity, locks, personal_fields
-from consent_service.subjects.fields import ContactValue
-from consent_service.subjects.identity import FoundPoint
+from consent_service.subjects import fields, locks
 
 LINK_LIFETIME: Final = timedelta(hours=72)
 MOST_TRIES: Final = 5
@@ -83,7 +79,7 @@ def look(session: Session, *, secret: bytes, at: datetime) -> ConfirmationView:
     link, request = _find(session, secret)
     if link is None or request is None:
         return ConfirmationView(state="unknown")
-    state = _state(link, request, at)
+    state = _state(session, link, request, at)
     seen = ConfirmationView(state=state, language=request.language, form_id=request.form_id)
     if state != "waiting":
         return seen
@@ -108,17 +104,10 @@ def confirm(
         return look(session, secret=secret, at=at)
     if code is not None and not _code_matches(session, link, request.id, code):
         return _count_wrong_code(session, link, waiting, at)
-    subject_id, consent_ids = _give(session, waiting, waiting.answer.email, confirmation, at)
-    link.used_at = at
-    trail.record(
-        session,
-        type="signup.confirmed",
-        at=at,
-        actor=trail.SUBJECT,
-        stream=f"subject:{subject_id}",
-        payload={"request": request.id, "subject": subject_id, "consents": list(consent_ids)},
-        subject_id=subject_id,
+    subject_id, consent_ids = giving.give(
+        session, waiting, contact=waiting.answer.email, proved_by="email", confirmation=confirmation, at=at
     )
+    link.used_at = at
     done = _waiting_view(waiting, link)
     return replace(done, state="confirmed", subject_id=subject_id, consent_ids=consent_ids)
 
@@ -149,82 +138,6 @@ def undo_reject(session: Session, *, secret: bytes, at: datetime) -> Confirmatio
     return ConfirmationView(state="rejected", language=request.language, form_id=request.form_id)
 
 
-def _give(
-    session: Session, waiting: WaitingRequest, email: ContactValue, confirmation: ActEvidence, at: datetime
-) -> tuple[str, tuple[str, ...]]:
-    """Write what hangs on the confirmed address into the ledger; what hangs on a phone number keeps waiting."""
-    point = _verified_point(session, waiting, email, at)
-    locks.lock_subject(session, point.subject_id)
-    personal_fields.record(session, subject_id=point.subject_id, values=waiting.answer.personal_fields, at=at)
-    proved = [each for each in waiting.boxes if each.confirmation == "email"]
-    for each in proved:
-        give_one(session, each, point=point, waiting=waiting, confirmation=confirmation, at=at)
-    consent_ids = tuple(each.consent_id for each in proved)
-    signup_requests.complete(session, request_id=waiting.request_id, consent_ids=consent_ids, at=at)
-    return point.subject_id, consent_ids
-
-
-def give_one(
-    session: Session,
-    each: RequestedBox,
-    *,
-    point: FoundPoint,
-    waiting: WaitingRequest,
-    confirmation: ActEvidence,
-    at: datetime,
-) -> None:
-    """Append one confirmed consent with its evidence."""
-    series = Series(
-        subject_id=point.subject_id,
-        contact_point_id=point.id if fields.point_kind(each.box.channel) is not None else None,
-        purpose_id=each.purpose_id,
-        channel=each.box.channel,
-    )
-    submission = replace(
-        waiting.submission,
-        form_id=waiting.origin.form_id,
-        form_version=waiting.origin.form_version,
-        language=waiting.origin.language,
-    ).with_signals(mail_accepted_at=waiting.mail_accepted_at.isoformat() if waiting.mail_accepted_at else None)
-    evidence_id = evidence.record(
-        session,
-        subject_id=point.subject_id,
-        consent_id=each.consent_id,
-        box=each.box,
-        acts={"submission": submission, "confirmation": confirmation},
-        at=at,
-    )
-    purpose = purposes.get(session, key=each.box.purpose)
-    ledger.append(
-        session,
-        series=series,
-        act=Act(
-            kind="renewed" if facts.is_given(session, series=series, at=at) else "given",
-            consent_id=each.consent_id,
-            legal_basis=purpose.legal_basis,
-            evidence_grade="double_opt_in",
-            occurred_at=waiting.requested_at,
-            reason="confirmed",
-            notice_id=each.box.notice_id,
-            language=waiting.origin.language,
-            evidence_id=evidence_id,
-            confirmed_at=at,
-            valid_for_months=each.box.valid_for_months,
-        ),
-        actor=trail.SUBJECT,
-        at=at,
-    )
-
-
-def _verified_point(session: Session, waiting: WaitingRequest, email: ContactValue, at: datetime) -> FoundPoint:
-    """Return the proved contact point: the verified holder's, else the reported person's, else a new person's."""
-    holder = identity.find_point(session, email)
-    if holder is not None and holder.verified_at is not None:
-        return holder
-    subject_id = waiting.origin.subject_id or identity.create(session, at=at, actor=trail.SUBJECT)
-    return identity.attach_point(session, subject_id=subject_id, contact=email, verified_at=at, at=at)
-
-
 def _take(
     session: Session, secret: bytes, at: datetime
 ) -> tuple[ConfirmationLink | None, SignupRequest | None, WaitingRequest | None]:
@@ -237,7 +150,7 @@ def _take(
     if seen is not None:
         locks.lock_addresses(session, seen.answer.contacts())
     link, request = _find(session, secret, lock=True)
-    if link is None or request is None or _state(link, request, at) != "waiting":
+    if link is None or request is None or _state(session, link, request, at) != "waiting":
         return link, request, None
     return link, request, signup_requests.find_waiting(session, request_id=request.id, at=at)
 
@@ -264,14 +177,18 @@ def _find(
     return (None, None) if row is None else (row[0], row[1])
 
 
-def _state(link: ConfirmationLink, request: SignupRequest, at: datetime) -> State:
+def _state(session: Session, link: ConfirmationLink, request: SignupRequest, at: datetime) -> State:
     if request.rejected_at is not None:
         return "rejected"
-    if link.used_at is not None or request.confirmed_at is not None:
+    if link.used_at is not None:
+        return "confirmed"
+    # A code that came by SMS confirms what hangs on the phone number, and nothing of what a mail asks for.
+    by_email = requested.waits_by(session, request_id=request.id, confirmation="email")
+    if request.confirmed_at is not None and not by_email:
         return "confirmed"
     if request.replaced_at is not None:
         return "replaced"
-    if link.expires_at <= at or request.expires_at <= at or link.tries >= MOST_TRIES:
+    if not by_email or min(link.expires_at, request.expires_at) <= at or link.tries >= MOST_TRIES:
         return "expired"
     return "waiting"
 

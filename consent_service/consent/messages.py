@@ -1,20 +1,21 @@
-"""What the mails of this room say, and whether they may still be sent: handed to the worker by whoever joins the parts.
+"""What the mails and SMS of this room say, and whether they may still be sent: handed to the worker by the composer.
 
 A mail holds nothing that was typed into a form (DOI-10), no image and no host but our own (DOI-12).
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from consent_service.admission import mail_caps
 from consent_service.admission.mail_caps import MailAdmission, MailKind
-from consent_service.consent import confirmation, preference_links, public_links, signup_requests
+from consent_service.consent import confirmation, preference_links, public_links, signup_requests, sms_codes
 from consent_service.consent.answers import WaitingRequest
 from consent_service.delivery import mail
 from consent_service.delivery.mail import OutgoingMail
 from consent_service.delivery.messages import Cancelled, Deferred, MessageHandler
+from consent_service.delivery.sms import OutgoingSms
 from consent_service.language import catalogues, rendering
 from consent_service.language.rendering import RenderedMail
 from consent_service.registry import controllers
@@ -27,6 +28,7 @@ def handlers(*, public_url: str) -> dict[str, MessageHandler]:
     """Return who prepares which kind of message; `public_url` begins every link and has no slash at its end."""
     return {
         signup_requests.CONFIRM_MESSAGE: ConfirmSignup(public_url),
+        signup_requests.SMS_MESSAGE: ConfirmPhone(),
         preference_links.MESSAGE: PreferenceLink(public_url),
     }
 
@@ -92,6 +94,47 @@ class ConfirmSignup:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmPhone:
+    """The SMS with the code for what hangs on a phone number; the reference is the request's id.
+
+    It has the caps of a confirmation mail, counted for the number, and the same things stop it.
+    """
+
+    def prepare(self, session: Session, *, reference: str, message_id: str, at: datetime) -> OutgoingSms | Cancelled:
+        """Make the code and say the text; the code of an earlier preparation ends."""
+        request = signup_requests.find_waiting(session, request_id=reference, at=at)
+        if request is None or request.answer.phone is None:
+            return Cancelled("nothing_to_confirm")
+        if not any(each.confirmation == "sms" for each in request.boxes):
+            return Cancelled("nothing_to_confirm")
+        phone = request.answer.phone
+        if mail_caps.is_refused(session, contact_hash=_contact_hash(session, phone), at=at):
+            return Cancelled("address_refuses")
+        admission = _admit(session, "confirmation", phone, message_id=message_id, at=at)
+        if admission.retry_at is not None:
+            # A code is for somebody who waits for it now; once the cap has opened they can ask for a new one.
+            return Cancelled("capped")
+        code = sms_codes.create_code(session, request_id=reference, phone=phone, at=at)
+        controller = controllers.get(session)
+        text = rendering.render(
+            f"sms/{signup_requests.SMS_MESSAGE}.txt",
+            language=catalogues.negotiate(request.origin.language, catalogues.offered()),
+            timezone=controller.timezone,
+            controller=controller,
+            code=code,
+            minutes=sms_codes.LIFETIME // timedelta(minutes=1),
+        )
+        return OutgoingSms(to=phone.normal, text=text.strip(), message_id=message_id)
+
+    def accepted(self, session: Session, *, reference: str, at: datetime) -> None:
+        """Remember that a code is with the person."""
+        sms_codes.sms_accepted(session, request_id=reference, at=at)
+
+    def failed(self, session: Session, *, reference: str, at: datetime, permanent: bool) -> None:
+        """Leave the request as it is: the person can ask for a new code until it expires."""
+
+
+@dataclass(frozen=True, slots=True)
 class PreferenceLink:
     """The mail with a link to the preference centre; the reference is the id of the request for it.
 
@@ -142,16 +185,16 @@ def _statements(request: WaitingRequest) -> list[str]:
     return [each.box.statement for each in request.boxes if each.confirmation == "email"]
 
 
-def _contact_hash(session: Session, email: ContactValue) -> bytes:
-    return keys.index(session, kind=email.kind, value=email.normal)
+def _contact_hash(session: Session, contact: ContactValue) -> bytes:
+    return keys.index(session, kind=contact.kind, value=contact.normal)
 
 
-def _admit(session: Session, kind: MailKind, email: ContactValue, *, message_id: str, at: datetime) -> MailAdmission:
+def _admit(session: Session, kind: MailKind, contact: ContactValue, *, message_id: str, at: datetime) -> MailAdmission:
     return mail_caps.admit(
         session,
         kind=kind,
-        contact_hash=_contact_hash(session, email),
-        platform_hash=keys.platform_hash(session, purpose=f"{kind} mail", value=email.normal.encode()),
+        contact_hash=_contact_hash(session, contact),
+        platform_hash=keys.platform_hash(session, purpose=f"{kind} mail", value=contact.normal.encode()),
         message_id=message_id,
         at=at,
     )

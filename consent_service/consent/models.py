@@ -19,6 +19,7 @@ class SignupRequest(Base):
             ["form_version.controller_id", "form_version.form_id", "form_version.number"],
         ),
         Index("ix_signup_request_email_index", "controller_id", "email_index"),
+        Index("ix_signup_request_phone_index", "controller_id", "phone_index"),
         Index("ix_signup_request_expires_at", "controller_id", "expires_at"),
     )
 
@@ -87,6 +88,29 @@ class ConfirmationLink(Base):
     code_hash: Mapped[Keyed]
     tries: Mapped[int]
     expires_at: Mapped[Moment]
+    used_at: Mapped[Moment | None]
+
+
+class SmsCode(Base):
+    """The newest code that was sent to the phone number of a request: only its hash, and how often it was tried."""
+
+    __tablename__ = "sms_code"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["controller_id", "request_id"],
+            ["signup_request.controller_id", "signup_request.id"],
+            ondelete="CASCADE",
+        ),
+        Index("ix_sms_code_phone_index", "controller_id", "phone_index"),
+    )
+
+    controller_id: Mapped[ControllerId]
+    request_id: Mapped[str] = mapped_column(Identifier("req"), primary_key=True)
+    phone_index: Mapped[Keyed]
+    code_hash: Mapped[Keyed]
+    tries: Mapped[int]
+    expires_at: Mapped[Moment]
+    accepted_at: Mapped[Moment | None]
     used_at: Mapped[Moment | None]
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy import Row, Select, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
+from consent_service.consent.answers import Confirmation
 from consent_service.consent.models import RequestedConsent, SignupRequest
 from consent_service.db.session import controller_of
 from consent_service.registry import notices, purposes
@@ -18,7 +19,8 @@ from consent_service.subjects import fields, identity
 class Requested:
     """One box of a sign-up request; `waits` is false once it was taken back, replaced, rejected or has expired.
 
-    `subject_id` is known where a system reported who acted, `contact_point_id` where the person holds that point.
+    `subject_id` is known where a system reported who acted, or another box of the same request was confirmed;
+    `contact_point_id` where the person holds that point.
     """
 
     consent_id: str
@@ -46,6 +48,18 @@ def find(session: Session, *, consent_id: str, at: datetime) -> Requested | None
         _asked(session).where(RequestedConsent.consent_id == consent_id, SignupRequest.created_at <= at)
     ).one_or_none()
     return None if row is None else _values(session, [row], at)[0]
+
+
+def waits_by(session: Session, *, request_id: str, confirmation: Confirmation) -> bool:
+    """Say whether a box of a request still waits to be confirmed in this way."""
+    waiting = exists().where(
+        RequestedConsent.controller_id == controller_of(session),
+        RequestedConsent.request_id == request_id,
+        RequestedConsent.confirmation == confirmation,
+        RequestedConsent.completed_at.is_(None),
+        RequestedConsent.cancelled_at.is_(None),
+    )
+    return bool(session.scalar(select(waiting)))
 
 
 def list_of_subject(session: Session, *, subject_id: str, at: datetime) -> tuple[Requested, ...]:

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Update, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Update, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
 from consent_service.consent import answers, ledger
-from consent_service.consent.answers import Origin, RequestedBox, SignupAnswer, WaitingRequest
+from consent_service.consent.answers import Confirmation, Origin, RequestedBox, SignupAnswer, WaitingRequest
 from consent_service.consent.evidence import ActEvidence
-from consent_service.consent.models import RequestedConsent, SignupRequest
+from consent_service.consent.models import RequestedConsent, SignupRequest, SmsCode
 from consent_service.db.session import controller_of
 from consent_service.delivery import outbox
 from consent_service.registry import purposes
@@ -30,6 +30,9 @@ from consent_service.vault import keys
 
 LIFETIME: Final = timedelta(days=7)
 CONFIRM_MESSAGE: Final = "confirm_signup"
+SMS_MESSAGE: Final = "confirm_sms"
+
+_MESSAGES: Final[dict[Confirmation, str]] = {"email": CONFIRM_MESSAGE, "sms": SMS_MESSAGE}
 
 
 def record(
@@ -41,15 +44,15 @@ def record(
     actor: Actor,
     at: datetime,
 ) -> tuple[str, tuple[RequestedBox, ...]]:
-    """Keep an answer until it is confirmed, queue its mail, and return the request's id and its boxes.
+    """Keep an answer until it is confirmed, queue its mail and SMS, and return the request's id and its boxes.
 
-    Does the same for every address, known or not: whether a mail goes out is decided later, in the worker.
+    Does the same for every address, known or not: whether a message goes out is decided later, in the worker.
     """
     locks.lock_addresses(session, answer.contacts())
     answer_hash = _answer_hash(session, origin, answer)
     known = _find_same(session, answer_hash, at)
     if known is not None and len(known.boxes) == len(answer.ticked):
-        _queue_mail(session, known.request_id, known.boxes, at)
+        _queue_messages(session, known.request_id, known.boxes, at)
         return known.request_id, known.boxes
     request_id = identifiers.new_id("req")
     keys.create_for_request(session, request_id=request_id, at=at)
@@ -86,7 +89,7 @@ def record(
             "consents": [box.consent_id for box in boxes],
         },
     )
-    _queue_mail(session, request_id, boxes, at)
+    _queue_messages(session, request_id, boxes, at)
     return request_id, boxes
 
 
@@ -144,8 +147,11 @@ def mail_accepted(session: Session, *, request_id: str, at: datetime) -> None:
             _replace(session, request_id=older_id, by=request_id, at=at)
 
 
-def complete(session: Session, *, request_id: str, consent_ids: Iterable[str], at: datetime) -> None:
-    """Mark boxes as confirmed; when none waits any more, destroy what the request held."""
+def complete(session: Session, *, request_id: str, consent_ids: Iterable[str], subject_id: str, at: datetime) -> None:
+    """Mark boxes as confirmed by a person; when none waits any more, destroy what the request held.
+
+    What is confirmed later of the same request, through its other contact point, belongs to the same person.
+    """
     session.execute(
         update(RequestedConsent)
         .where(
@@ -155,7 +161,8 @@ def complete(session: Session, *, request_id: str, consent_ids: Iterable[str], a
         )
         .values(completed_at=at)
     )
-    session.execute(_request(session, request_id).values(confirmed_at=at))
+    known = func.coalesce(SignupRequest.subject_id, type_coerce(subject_id, SignupRequest.subject_id.type))
+    session.execute(_request(session, request_id).values(confirmed_at=at, subject_id=known))
     if not _asked(session, request_id):
         destroy(session, request_id=request_id, at=at)
 
@@ -164,7 +171,13 @@ def destroy(session: Session, *, request_id: str, at: datetime) -> None:
     """Destroy what a request held and its key; the row without it stays until it expires, for an honest page."""
     session.execute(_request(session, request_id).values(sealed=None, phone_index=None))
     keys.destroy_for_request(session, request_id=request_id)
-    outbox.cancel(session, kind=CONFIRM_MESSAGE, reference=request_id, at=at)
+    session.execute(
+        delete(SmsCode).where(
+            SmsCode.controller_id == controller_of(session), SmsCode.request_id == request_id, SmsCode.used_at.is_(None)
+        )
+    )
+    for kind in _MESSAGES.values():
+        outbox.cancel(session, kind=kind, reference=request_id, at=at)
 
 
 def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
@@ -277,10 +290,12 @@ def expire(session: Session, *, at: datetime, limit: int = 500) -> int:
     return len(expired)
 
 
-def _queue_mail(session: Session, request_id: str, boxes: tuple[RequestedBox, ...], at: datetime) -> None:
-    """Queue the mail of a request, again where an earlier one left, was refused or given up; one that waits stays."""
-    if any(box.confirmation == "email" for box in boxes):
-        outbox.enqueue(session, kind=CONFIRM_MESSAGE, reference=request_id, at=at)
+def _queue_messages(session: Session, request_id: str, boxes: tuple[RequestedBox, ...], at: datetime) -> None:
+    """Queue what a request needs, again where an earlier one left, was refused or given up; one that waits stays."""
+    needed = {box.confirmation for box in boxes}
+    for confirmation, kind in _MESSAGES.items():
+        if confirmation in needed:
+            outbox.enqueue(session, kind=kind, reference=request_id, at=at)
 
 
 def _mint(session: Session, answer: SignupAnswer, at: datetime) -> tuple[RequestedBox, ...]:

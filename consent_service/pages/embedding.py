@@ -11,6 +11,7 @@ from typing import Final, cast
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from consent_service import clock, web
+from consent_service.consent import answers
 from consent_service.db.session import keyring_of
 from consent_service.errors import FieldProblem, InvalidInputError
 from consent_service.language import rendering
@@ -122,6 +123,12 @@ def _admit_origin(version: FormVersion) -> None:
     setattr(g, _ALLOWED, origin)
 
 
+def _confirmation(channel: str) -> str | None:
+    """Say what confirms a box; None where that hangs on whether an e-mail address is given."""
+    ways = {answers.confirmation_of(channel, has_email=has_email) for has_email in (True, False)}
+    return ways.pop() if len(ways) == 1 else None
+
+
 def _definition(form: ShownForm, snapshot: str) -> Response:
     public_url = web.service().settings.public_url
     document = rendering.render(
@@ -133,6 +140,8 @@ def _definition(form: ShownForm, snapshot: str) -> Response:
         fields=signup.fields_of(form),
         snapshot=snapshot,
         choices_url=f"{public_url}{framing.choices_path(form.controller, form.language)}",
+        code_url=f"{public_url}/f/{form.form_id}/code?lang={form.language}",
+        confirmations={box.channel: _confirmation(box.channel) for box in form.boxes},
     )
     answer = Response(document, mimetype="application/json")
     answer.headers["Cache-Control"] = "no-store"

@@ -10,11 +10,12 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from consent_service import clock, web
+from consent_service.consent import answers
 from consent_service.consent.answers import SignupAnswer
 from consent_service.db.session import keyring_of
 from consent_service.errors import InvalidInputError
 from consent_service.language import catalogues
-from consent_service.pages import framing, snapshots, submission, typed, whose
+from consent_service.pages import framing, same_visit, snapshots, submission, typed, whose
 from consent_service.pages.framing import Frame
 from consent_service.pages.typed import Fault, Submission
 from consent_service.registry import controllers, forms
@@ -73,7 +74,8 @@ def receive_form(form_key: str) -> Response:
     except InvalidInputError:
         outcome = submission.Outcome(None, None, ((None, "other"),))
     if outcome.shown is not None and not outcome.faults:
-        return _say_what_happens(replace(frame, language=outcome.shown.language), outcome.shown, outcome.answer)
+        then = replace(frame, language=outcome.shown.language)
+        return _say_what_happens(then, outcome.shown, outcome.answer, at=at)
     with web.service().database.transaction(controller_id) as session:
         return _draw(session, version, at=snapshots.moment(at), sent=sent, faults=outcome.faults)
 
@@ -125,16 +127,26 @@ def _draw(
     )
 
 
-def _say_what_happens(frame: Frame, form: ShownForm, answer: SignupAnswer | None) -> Response:
-    kinds = set() if answer is None else {fields.point_kind(box.channel) or "email" for box in answer.ticked}
-    email = answer.email if answer is not None and "email" in kinds else None
-    phone = answer.phone if answer is not None and "phone" in kinds else None
+def _say_what_happens(frame: Frame, form: ShownForm, answer: SignupAnswer | None, *, at: datetime) -> Response:
+    email = phone = None
+    visit = ""
+    if answer is not None:
+        has_email = answer.email is not None
+        needed = {answers.confirmation_of(box.channel, has_email=has_email) for box in answer.ticked}
+        email = answer.email if "email" in needed else None
+        phone = answer.phone if "sms" in needed else None
+    if phone is not None:
+        with web.service().database.transaction(form.controller.controller_id) as session:
+            visit = same_visit.mark(session, form_id=form.form_id, phone=phone, at=at)
     return framing.show(
         "signup_sent.html",
         replace(frame, languages=()),
         is_empty=answer is None,
         email_masked=None if email is None else fields.mask(email),
+        phone=phone,
         phone_masked=None if phone is None else fields.mask(phone),
+        code_url=f"/f/{form.form_id}/code",
+        visit=visit,
         form_url=f"/f/{form.form_id}?lang={form.language}",
     )
 

@@ -26,6 +26,7 @@ from consent_service.config import Settings
 from consent_service.consent import messages
 from consent_service.db.session import Database
 from consent_service.delivery import worker
+from consent_service.delivery.sms_gateway import SmsFolder
 from tests.conftest import Cluster
 from tests.smtp_sink import SmtpSink, text_of
 
@@ -53,6 +54,7 @@ class World:
     shop: DemoController
     sink: SmtpSink
     deliver: Callable[[], int]
+    sms_dir: Path
 
     def form_url(self, key: str = "kundeklubb") -> str:
         """Return the address of a hosted form."""
@@ -63,15 +65,29 @@ class World:
         self.deliver()
         return text_of(self.sink.messages_to(address)[-1])
 
+    def code_to(self, number: str) -> str:
+        """Let the worker send what is due, and return the code of the newest SMS to a number."""
+        self.deliver()
+        newest = max(self.sms_dir.glob(f"*-{number}.json"), key=lambda path: int(path.name.partition("-")[0]))
+        found = re.search(r"\b\d{6}\b", json.loads(newest.read_text("utf-8"))["text"])
+        assert found is not None
+        return found[0]
+
     def link_in(self, mail: str, kind: str) -> str:
         """Return the first link of a kind (`c`, `p`) in a mail."""
         found = re.search(rf"{re.escape(self.url)}/{kind}/[\w.-]+", mail)
         assert found is not None
         return found[0]
 
-    def is_allowed(self, email: str, *, purpose: str = "newsletter", channel: str = "email") -> bool:
+    def is_allowed(
+        self, email: str | None = None, *, phone: str | None = None, purpose: str = "newsletter", channel: str = "email"
+    ) -> bool:
         """Ask over the API whether a person may be contacted."""
-        body = {"subject": {"email": email}, "purpose": purpose, "channel": channel}
+        body = {
+            "subject": {"phone": phone} if email is None else {"email": email},
+            "purpose": purpose,
+            "channel": channel,
+        }
         asked = urllib.request.Request(  # noqa: S310 - our own server on loopback
             f"{self.url}/v1/checks",
             data=json.dumps(body).encode(),
@@ -183,11 +199,14 @@ def world(
     pages["/"] = HOST_PAGE.format(service=settings.public_url, form=shop.forms["kundeklubb"])
     handlers = messages.handlers(public_url=settings.public_url)
     transport = FlaskMailTransport(app, settings)
+    sms_transport = SmsFolder(tmp_path / "sms", sender=settings.sms_sender)
 
     def deliver() -> int:
-        return worker.drain(worker_database, handlers=handlers, transport=transport, at=clock.now())
+        return worker.drain(
+            worker_database, handlers=handlers, transport=transport, sms_transport=sms_transport, at=clock.now()
+        )
 
-    return World(settings.public_url, host_url, shop, sink, deliver)
+    return World(settings.public_url, host_url, shop, sink, deliver, tmp_path / "sms")
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,21 @@ class TestPages:
         expect(page.get_by_role("alert")).to_be_visible()
         demand_accessible(page, "embedded form with faults")
 
+    def test_the_code_of_an_sms(self, tab: Tab, world: World, width: int, theme: str) -> None:
+        page = tab(width, theme)
+
+        page.goto(world.form_url())
+        page.get_by_label("E-post", exact=True).fill(KARI)
+        page.get_by_label("Mobil").fill("900 00 000")
+        page.get_by_role("checkbox", name="SMS fra Nordlys Sport AS om kampanjer").check()
+        page.get_by_role("button", name="Bli medlem").click()
+        demand_accessible(page, "code is on its way")
+        page.get_by_label("Koden i tekstmeldingen").fill("x")
+        page.get_by_role("button", name="Bekreft nummeret").click()
+        demand_accessible(page, "wrong code")
+        page.get_by_role("button", name="Send meg en ny kode").click()
+        demand_accessible(page, "new code")
+
     @pytest.mark.rule("CAP-19")
     def test_the_confirmation(self, tab: Tab, world: World, width: int, theme: str) -> None:
         page = tab(width, theme)

@@ -9,6 +9,7 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from tests.browser.conftest import World
 
 KARI = "kari@kunde.example"
+PHONE = "+4790000000"
 
 
 def sign_up_on_the_shop(page: Page, world: World) -> None:
@@ -150,6 +151,42 @@ class TestHostedForm:
 
         expect(page.get_by_role("alert")).to_be_focused()
         assert not any(box.is_checked() for box in page.get_by_role("checkbox").all())
+
+
+class TestPhone:
+    @pytest.mark.rule("DOI-02")
+    @pytest.mark.rule("DOI-14")
+    def test_the_code_confirms_the_number_and_the_mail_the_address(self, page: Page, world: World) -> None:
+        page.goto(world.form_url())
+        page.get_by_label("E-post", exact=True).fill(KARI)
+        page.get_by_label("Mobil").fill(PHONE)
+        page.get_by_role("checkbox", name="e-post fra Nordlys Sport AS om sportsutstyr").check()
+        page.get_by_role("checkbox", name="SMS fra Nordlys Sport AS om kampanjer").check()
+        page.get_by_role("button", name="Bli medlem").click()
+        expect(page.get_by_role("heading", name="To ting gjenstår")).to_be_visible()
+
+        page.get_by_label("Koden i tekstmeldingen").fill(world.code_to(PHONE))
+        page.get_by_role("button", name="Bekreft nummeret").click()
+
+        expect(page.get_by_role("heading", name="Takk, det er bekreftet")).to_be_visible()
+        assert world.is_allowed(phone=PHONE, purpose="sms_offers", channel="sms")
+        assert not world.is_allowed(KARI)
+
+    def test_from_a_foreign_site_the_code_is_typed_on_the_hosted_page(self, page: Page, world: World) -> None:
+        page.goto(world.host_url)
+        page.get_by_label("E-post", exact=True).fill(KARI)
+        page.get_by_label("Mobil").fill(PHONE)
+        page.get_by_role("checkbox", name="SMS fra Nordlys Sport AS om kampanjer").check()
+        page.get_by_role("button", name="Bli medlem").click()
+        expect(page.get_by_role("status")).not_to_contain_text("e-post")
+
+        page.get_by_role("link", name="Skriv koden").click()
+        page.get_by_label("Mobilnummer").fill(PHONE)
+        page.get_by_label("Koden i tekstmeldingen").fill(world.code_to(PHONE))
+        page.get_by_role("button", name="Bekreft nummeret").click()
+
+        expect(page.get_by_role("heading", name="Takk, det er bekreftet")).to_be_visible()
+        assert world.is_allowed(phone=PHONE, purpose="sms_offers", channel="sms")
 
 
 class TestScanner:

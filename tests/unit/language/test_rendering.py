@@ -129,6 +129,8 @@ class TestDefinition:
                 fields=[],
                 snapshot="s",
                 choices_url="https://samtykke.example/p",
+                code_url="https://samtykke.example/f/frm_x/code",
+                confirmations={"email": "email"},
             )
         )
 
