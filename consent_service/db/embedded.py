@@ -147,11 +147,8 @@ def end_leftover(server: EmbeddedPostgres, *, seconds: float = 30.0) -> None:
     The caller holds the lock of the data folder, so whatever still serves this data is a leftover.
     """
     pid = _pid_in_file(server.data_dir)
-    if pid is None:
-        return
-    if not _serves(pid, server.data_dir):
-        # After a reboot the number may be that of another process, and PostgreSQL would take it for a rival.
-        (server.data_dir / "postmaster.pid").unlink(missing_ok=True)
+    if pid is None or not _serves(pid, server.data_dir):
+        _forget(server)
         return
     for stop_signal in (signal.SIGINT, signal.SIGQUIT):
         with contextlib.suppress(ProcessLookupError):
@@ -269,6 +266,16 @@ def _pid_file_lines(data_dir: Path) -> list[str]:
 def _pid_in_file(data_dir: Path) -> int | None:
     lines = _pid_file_lines(data_dir)
     return int(lines[PID_LINE]) if lines and lines[PID_LINE].isdigit() else None
+
+
+def _forget(server: EmbeddedPostgres) -> None:
+    """Remove both files in which a server that was killed left its number.
+
+    After a reboot that number may be another process's, and a killed process that nobody has waited for still has its
+    own; PostgreSQL would take either for a rival. Folder and socket are this service's alone, so there is none.
+    """
+    (server.data_dir / "postmaster.pid").unlink(missing_ok=True)
+    (server.socket_dir / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
 
 def _serves(pid: int, data_dir: Path) -> bool:

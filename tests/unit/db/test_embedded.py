@@ -138,6 +138,17 @@ class TestAfterAKill:
 
             assert process.wait(timeout=30) == 0
 
+    def test_a_killed_server_that_nobody_has_waited_for_does_not_stop_it(self, tmp_path: Path) -> None:
+        """Its number stays taken until somebody waits, and in a container that may be nobody."""
+        with a_server_that_may_be_killed(tmp_path) as (_, process):
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+            with embedded.running(tmp_path, durable=False) as url, psycopg.connect(url) as connection:
+                row = connection.execute("SELECT 1").fetchone()
+
+        assert row == (1,)
+
     def test_an_interrupted_creation_is_begun_again(self, tmp_path: Path) -> None:
         half_made = tmp_path / "data.new"
         half_made.mkdir()
