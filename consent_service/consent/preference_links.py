@@ -43,6 +43,7 @@ class Visitor:
     can_give: bool
     purpose: str | None = None
     channel: str | None = None
+    address_hash: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ def _sender_visitor(session: Session, link: SenderLink) -> Visitor:
         can_give=False,
         purpose=purpose,
         channel=link.channel,
+        address_hash=link.address_hash,
     )
 
 

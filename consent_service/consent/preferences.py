@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
-from consent_service.consent import evidence, facts, ledger, preference_links, rules, withdrawal
+from consent_service.consent import evidence, facts, ledger, preference_links, rules, unsubscribing, withdrawal
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.facts import Question
 from consent_service.consent.ledger import Act, Series
@@ -25,7 +25,7 @@ from consent_service.errors import LinkInvalidError
 from consent_service.registry import boxes, notices, purposes
 from consent_service.registry.boxes import ShownBox
 from consent_service.registry.purposes import Purpose
-from consent_service.subjects import fields, identity, locks
+from consent_service.subjects import fields, identity
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import FoundPoint, SubjectReference
 
@@ -122,11 +122,7 @@ def save(
 
     Raises LinkInvalidError where a visitor who may only withdraw wants something.
     """
-    if visitor.contact is not None:
-        locks.lock_addresses(session, [visitor.contact])
-    visitor = preference_links.settle(session, visitor)
-    if visitor.subject_id is not None:
-        locks.lock_subject(session, visitor.subject_id)
+    visitor = _hold(session, visitor)
     told = {(box.purpose, box.channel): box for box in boxes.all_in_force(session, language=language, at=at)}
     offered = (_choice(session, visitor, place, told, at) for place in _places(session, visitor, at))
     choices = {(choice.purpose, choice.channel): choice for choice in offered}
@@ -144,7 +140,16 @@ def save(
 
 
 def withdraw_all(session: Session, *, visitor: Visitor, act: ActEvidence, at: datetime) -> SavedChoices:
-    """Withdraw everything that the visitor's link is for."""
+    """Withdraw everything that the visitor's link is for, also where nobody is known behind it."""
+    if visitor.contact is None and visitor.address_hash is not None:
+        unsubscribing.suppress_hash(
+            session,
+            hashed=visitor.address_hash,
+            purpose_id=purposes.get(session, key=visitor.purpose).id if visitor.purpose else None,
+            channel=visitor.channel,
+            at=at,
+        )
+        return SavedChoices((), (), at)
     withdrawn = _withdraw(session, visitor, Scope(visitor.purpose, visitor.channel), act, at)
     return SavedChoices((), withdrawn, at)
 
@@ -152,13 +157,28 @@ def withdraw_all(session: Session, *, visitor: Visitor, act: ActEvidence, at: da
 def _withdraw(
     session: Session, visitor: Visitor, scope: Scope, act: ActEvidence, at: datetime
 ) -> tuple[EndedConsent, ...]:
-    reference = SubjectReference(contact=visitor.contact)
-    if visitor.subject_id is not None:
-        reference = SubjectReference(id=visitor.subject_id, contact_point=visitor.contact)
     outcome = withdrawal.withdraw(
-        session, reference=reference, scope=scope, reason="preference_centre", act=act, actor=trail.SUBJECT, at=at
+        session,
+        reference=_reference(visitor),
+        scope=scope,
+        reason="preference_centre",
+        act=act,
+        actor=trail.SUBJECT,
+        at=at,
     )
     return outcome.withdrawn
+
+
+def _reference(visitor: Visitor) -> SubjectReference:
+    if visitor.subject_id is None:
+        return SubjectReference(contact=visitor.contact)
+    return SubjectReference(id=visitor.subject_id, contact_point=visitor.contact)
+
+
+def _hold(session: Session, visitor: Visitor) -> Visitor:
+    """Take every lock that the visit may need, in the order of all acts, and look again who holds the address."""
+    withdrawal.hold(session, _reference(visitor))
+    return preference_links.settle(session, visitor)
 
 
 def _give(

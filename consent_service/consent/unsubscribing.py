@@ -10,7 +10,7 @@ from consent_service.consent import withdrawal
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.public_links import SenderLink
 from consent_service.consent.withdrawal import Scope, WithdrawalOutcome
-from consent_service.errors import PurposeUnknownError
+from consent_service.errors import PurposeUnknownError, SubjectUnknownError
 from consent_service.registry import notices, purposes
 from consent_service.registry.purposes import Purpose
 from consent_service.subjects import fields, identity, suppression
@@ -45,7 +45,10 @@ def unsubscribe(session: Session, *, link: SenderLink, act: ActEvidence, at: dat
     scope = Scope(purpose.key if purpose else None, link.channel)
     point = find_holder(session, link)
     if point is None:
-        return _suppress_hash(session, link, at)
+        if link.address_hash is None:
+            raise SubjectUnknownError
+        suppress_hash(session, hashed=link.address_hash, purpose_id=link.purpose_id, channel=link.channel, at=at)
+        return WithdrawalOutcome(None, (), ())
     contact = identity.open_point(session, point)
     return withdrawal.withdraw(
         session,
@@ -65,18 +68,19 @@ def find_holder(session: Session, link: SenderLink) -> FoundPoint | None:
     return identity.get_point(session, point_id=link.contact_point_id)
 
 
-def _suppress_hash(session: Session, link: SenderLink, at: datetime) -> WithdrawalOutcome:
-    if link.address_hash is not None:
-        suppression.suppress(
-            session,
-            hashed=link.address_hash,
-            purpose_id=link.purpose_id,
-            channel=link.channel,
-            kind="objected",
-            actor=trail.SUBJECT,
-            at=at,
-        )
-    return WithdrawalOutcome(None, (), ())
+def suppress_hash(
+    session: Session, *, hashed: bytes, purpose_id: str | None, channel: str | None, at: datetime
+) -> None:
+    """Remember a no for an address of which only the hash is known, because nobody was known under it."""
+    suppression.suppress(
+        session,
+        hashed=hashed,
+        purpose_id=purpose_id,
+        channel=channel,
+        kind="objected",
+        actor=trail.SUBJECT,
+        at=at,
+    )
 
 
 def _purpose(session: Session, link: SenderLink) -> Purpose | None:

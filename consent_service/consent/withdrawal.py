@@ -142,14 +142,6 @@ def demand_channel(channel: str | None) -> None:
         raise InvalidInputError((FieldProblem("/channel", "channel_unknown", "There is no such channel."),))
 
 
-def end_series(
-    session: Session, *, series: Series, purpose: str, reason: str, act: ActEvidence | None, actor: Actor, at: datetime
-) -> EndedConsent:
-    """Withdraw one series; the caller holds the subject's lock."""
-    ended, _ = _end(session, series, purpose, reason=reason, act=act, actor=actor, at=at)
-    return ended
-
-
 def _end(
     session: Session,
     series: Series,

@@ -4,10 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from consent_service.consent import preference_links, preferences, public_links
+from consent_service.consent.withdrawal import Scope
+from consent_service.db.session import keyring_of
 from consent_service.errors import InvalidInputError, PurposeUnknownError, SubjectUnknownError, SuppressedError
 from consent_service.registry.forms import FormVersion
 from consent_service.subjects.identity import SubjectReference
-from tests.acts import KARI, OLA, PHONE, Stage, contact, external
+from tests.acts import KARI, OLA, PHONE, Stage, an_act, contact, external
 from tests.builders import NOON
 from tests.functional.consent.conftest import NEWS, OFFERS, TEXTS
 
@@ -133,3 +136,35 @@ class TestNumberThatWaits:
 
         assert stage.check("newsletter", "sms", who=PHONE, at=NOON + 2 * HOUR).reason == "suppressed"
         assert stage.check(at=NOON + 2 * HOUR).allowed
+
+
+class TestPageOfALinkInASendersMail:
+    @pytest.mark.rule("WD-01")
+    def test_everything_can_be_withdrawn_there_by_somebody_nobody_knows(self, stage: Stage, form: FormVersion) -> None:
+        del form
+        with stage.act() as session:
+            made = public_links.sender_links(
+                session,
+                reference=SubjectReference(contact=contact(KARI)),
+                scope=Scope(None, None),
+                public_url="https://consent.example",
+                at=NOON,
+            )
+            token = made.preferences_url.rpartition("/")[2]
+            link = public_links.read_preferences(keyring_of(session), token)
+        with stage.act() as session:
+            visitor = preference_links.visitor_of(session, link=link, at=NOON)
+            preferences.withdraw_all(session, visitor=visitor, act=an_act("button_pressed"), at=NOON)
+
+        assert stage.check(at=NOON + HOUR).reason == "suppressed"
+
+
+class TestObjectionWithAnAddress:
+    def test_holds_for_the_address_too_where_it_is_not_the_persons(self, stage: Stage, form: FormVersion) -> None:
+        subject_id = stage.give(form, NEWS).subject_id
+        assert subject_id is not None
+
+        stage.object_to(SubjectReference(id=subject_id, contact_point=contact(OLA)), at=NOON + HOUR)
+
+        assert stage.check(who=OLA, at=NOON + 2 * HOUR).reason == "suppressed"
+        assert stage.check(at=NOON + 2 * HOUR).reason == "objected"
