@@ -50,6 +50,8 @@ def prepare(*, migrator_url: str, data_dir: Path, keys_dir: Path, demo: bool, pu
     """
     is_new = _is_new(migrator_url)
     keys = _keys(keys_dir, is_new=is_new)
+    if not is_new:
+        _demand_ours(migrator_url, keys, demo=demo)
     logins = _logins(migrator_url, keys_dir)
     migrate.upgrade(migrator_url, roles=logins.roles)
     owner = create_engine(migrator_url, hide_parameters=True)
@@ -136,6 +138,17 @@ def _logins(migrator_url: str, keys_dir: Path) -> _Logins:
         owner.dispose()
     pairs = zip(_URL_OF.items(), own.names(), strict=True)
     return _Logins(own, {variable: _with_login(url, name, passwords[part]) for (part, variable), name in pairs})
+
+
+def _demand_ours(migrator_url: str, keys: Keyring, *, demo: bool) -> None:
+    """Refuse another service's database before anything of it is changed, its passwords included."""
+    owner = create_engine(migrator_url, hide_parameters=True)
+    try:
+        with owner.begin() as connection:
+            _mark(connection, demo=demo)
+            _remember(connection, keys)
+    finally:
+        owner.dispose()
 
 
 def _passwords(keys_dir: Path) -> dict[str, str]:

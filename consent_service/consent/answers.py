@@ -1,7 +1,7 @@
 """What a person answered in a form, as it waits: its values, and how they are sealed and opened again."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from consent_service.consent import evidence
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.models import SignupRequest
 from consent_service.registry.forms import ShownBox
-from consent_service.subjects import fields
+from consent_service.subjects import fields, suppression
 from consent_service.subjects.fields import ContactValue
 from consent_service.vault import keys
 
@@ -129,6 +129,28 @@ def open_request(session: Session, row: SignupRequest, *, waiting: frozenset[tup
         boxes=tuple(each for each in boxes if (each.purpose_id, each.box.channel) in waiting),
         submission=evidence.from_document(document["submission"]),
     )
+
+
+def without_stopped(session: Session, request: WaitingRequest) -> WaitingRequest:
+    """Leave out what the address was stopped for since it was asked: a later no overtakes an older yes.
+
+    A no by a sender's link may know the address by its hash alone, and cancels no request by itself.
+    """
+    contacts = {"email": request.answer.email, "sms": request.answer.phone}
+    stops = {
+        confirmation: suppression.list_for(session, hashed=suppression.address_hash(session, contact))
+        for confirmation, contact in contacts.items()
+        if contact is not None
+    }
+
+    def is_stopped(each: RequestedBox) -> bool:
+        return any(
+            stop.recorded_at > request.requested_at
+            and stop.covers(purpose_id=each.purpose_id, channel=each.box.channel)
+            for stop in stops.get(each.confirmation, ())
+        )
+
+    return replace(request, boxes=tuple(each for each in request.boxes if not is_stopped(each)))
 
 
 def _box(document: dict[str, Any]) -> RequestedBox:

@@ -14,8 +14,6 @@ from consent_service.consent.models import Objection
 from consent_service.consent.withdrawal import Scope
 from consent_service.db.session import controller_of
 from consent_service.registry import purposes
-from consent_service.subjects import suppression
-from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import SubjectReference
 
 
@@ -43,28 +41,17 @@ def object_to(
     withdrawal.cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
         contact = withdrawal.address_of_unknown(reference)
-        return RecordedObjection(_suppress(session, contact, purpose_id, scope, actor, at), None, at)
+        stop = withdrawal.suppress(session, contact, purpose=purpose, channel=scope.channel, actor=actor, at=at)
+        return RecordedObjection(stop, None, at)
     if reference.contact_point is not None and found.point is None:
         # The address is not theirs, or no longer: the no still means that nothing is sent there.
-        _suppress(session, reference.contact_point, purpose_id, scope, actor, at)
+        withdrawal.suppress(
+            session, reference.contact_point, purpose=purpose, channel=scope.channel, actor=actor, at=at
+        )
     objection_id = identifiers.new_id("obj", at=at)
     recorded_at = ledger.moment_after(session, subject_id=found.subject_id, at=at)
     _insert(session, objection_id, found.subject_id, purpose_id, scope, reason, actor, recorded_at)
     return RecordedObjection(objection_id, found.subject_id, recorded_at)
-
-
-def _suppress(
-    session: Session, contact: ContactValue, purpose_id: str | None, scope: Scope, actor: Actor, at: datetime
-) -> str:
-    return suppression.suppress(
-        session,
-        hashed=suppression.address_hash(session, contact),
-        purpose_id=purpose_id,
-        channel=scope.channel,
-        kind="objected",
-        actor=actor,
-        at=at,
-    )
 
 
 def _insert(

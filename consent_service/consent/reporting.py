@@ -277,6 +277,15 @@ def _append(
     if each.contact is not None:
         point = identity.attach_point(session, subject_id=subject_id, contact=each.contact, verified_at=None, at=at)
     series = Series(subject_id, point.id if point else None, each.purpose.id, each.decision.channel)
+    if not each.decision.granted:
+        signup_requests.cancel_for(
+            session,
+            contacts=[each.contact] if each.contact is not None else [],
+            subject_id=subject_id,
+            purpose_id=each.purpose.id,
+            channel=each.decision.channel,
+            at=at,
+        )
     granted = each.decision.granted
     # A yes joins the series where it happened, which may be before a newer one.
     moment = act.occurred_at if granted else None

@@ -107,7 +107,7 @@ def find_waiting(session: Session, *, request_id: str, at: datetime) -> WaitingR
     ).scalar_one_or_none()
     if row is None:
         return None
-    opened = answers.open_request(session, row, waiting=_asked(session, row.id))
+    opened = answers.without_stopped(session, answers.open_request(session, row, waiting=_asked(session, row.id)))
     return opened if opened.boxes else None
 
 

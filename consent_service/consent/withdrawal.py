@@ -74,13 +74,13 @@ def withdraw(
     found = hold(session, reference)
     cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
     if found is None:
-        _suppress(session, address_of_unknown(reference), purpose, scope.channel, actor, at)
+        suppress(session, address_of_unknown(reference), purpose=purpose, channel=scope.channel, actor=actor, at=at)
         return WithdrawalOutcome(None, (), ())
     targets = _targets(session, found.subject_id, purpose, scope.channel, at)
     ended = [_end(session, series, key, reason=reason, act=act, actor=actor, at=at) for series, key in targets]
     if reference.contact_point is not None and found.point is None:
         # The address is not theirs, or no longer: the no still means that nothing is sent there.
-        _suppress(session, reference.contact_point, purpose, scope.channel, actor, at)
+        suppress(session, reference.contact_point, purpose=purpose, channel=scope.channel, actor=actor, at=at)
     return WithdrawalOutcome(
         subject_id=found.subject_id,
         withdrawn=tuple(each for each, was_withdrawn in ended if not was_withdrawn),
@@ -223,17 +223,19 @@ def _indexes(session: Session, reference: SubjectReference, found: FoundSubject 
     return indexes
 
 
-def _suppress(
+def suppress(
     session: Session,
     contact: ContactValue,
+    *,
     purpose: Purpose | None,
     channel: str | None,
     actor: Actor,
     at: datetime,
-) -> None:
+) -> str:
+    """Stop an address and return the id of the stop; it counts from after every act of whoever holds the address."""
     holders = identity.list_holders(session, contact)
     moments = (ledger.moment_after(session, subject_id=holder.subject_id, at=at) for holder in holders)
-    suppression.suppress(
+    return suppression.suppress(
         session,
         hashed=suppression.address_hash(session, contact),
         purpose_id=purpose.id if purpose else None,

@@ -43,11 +43,6 @@ class _Visit:
     path: str
     at: datetime
 
-    @property
-    def bound_to(self) -> bytes:
-        """Return what ties a snapshot to this link."""
-        return hashlib.sha256(self.path.encode()).digest()
-
 
 @blueprint.get("/p")
 @caller(access.PUBLIC)
@@ -219,7 +214,7 @@ def _outcomes(saved: SavedChoices, titles: dict[Pair, str]) -> tuple[tuple[str, 
 def _snapshot(session: Session, visit: _Visit, view: PreferencesView) -> str:
     boxes = tuple(choice.box for choice in view.choices if choice.box is not None)
     return snapshots.of_boxes(
-        keyring_of(session), boxes, bound_to=visit.bound_to, language=visit.frame.language, at=visit.at
+        keyring_of(session), boxes, bound_to=_bound_to(visit, view), language=visit.frame.language, at=visit.at
     )
 
 
@@ -230,7 +225,7 @@ def _is_snapshot_of(session: Session, visit: _Visit, view: PreferencesView) -> b
             keyring_of(session),
             request.form.get("snapshot", ""),
             boxes,
-            bound_to=visit.bound_to,
+            bound_to=_bound_to(visit, view),
             language=visit.frame.language,
             at=visit.at,
         )
@@ -256,6 +251,15 @@ def _question_frame(session: Session) -> Frame:
 
 def _frame(session: Session, path: str) -> Frame:
     return framing.in_all_languages(controllers.get(session), lambda code: f"{path}?lang={code}")
+
+
+def _bound_to(visit: _Visit, view: PreferencesView) -> bytes:
+    """Return what ties a snapshot to this link and to the boxes that stood ticked.
+
+    A page that was opened before something was withdrawn elsewhere shows its box ticked by us, and that is no act.
+    """
+    given = sorted(f"{choice.purpose}:{choice.channel}" for choice in view.choices if choice.is_given)
+    return hashlib.sha256("\n".join((visit.path, *given)).encode()).digest()
 
 
 def _failed(frame: Frame, failure: str) -> Response:

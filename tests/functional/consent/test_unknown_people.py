@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from consent_service.consent import preference_links, preferences, public_links
+from consent_service.consent import preference_links, preferences, public_links, unsubscribing
 from consent_service.consent.withdrawal import Scope
 from consent_service.db.session import keyring_of
 from consent_service.errors import InvalidInputError, PurposeUnknownError, SubjectUnknownError, SuppressedError
+from consent_service.registry import purposes
 from consent_service.registry.forms import FormVersion
+from consent_service.subjects import suppression
 from consent_service.subjects.identity import SubjectReference
 from tests.acts import KARI, OLA, PHONE, Stage, an_act, contact, external
 from tests.builders import NOON
@@ -157,6 +159,32 @@ class TestPageOfALinkInASendersMail:
             preferences.withdraw_all(session, visitor=visitor, act=an_act("button_pressed"), at=NOON)
 
         assert stage.check(at=NOON + HOUR).reason == "suppressed"
+
+    def test_a_yes_that_was_asked_for_before_is_overtaken(self, stage: Stage, form: FormVersion) -> None:
+        with stage.act() as session:
+            hashed = suppression.address_hash(session, contact(KARI))
+        link = stage.link(stage.sign_up(form, NEWS, OFFERS))
+        with stage.act() as session:
+            purpose_id = purposes.get(session, key="newsletter").id
+            unsubscribing.suppress_hash(
+                session, hashed=hashed, purpose_id=purpose_id, channel=None, at=NOON + timedelta(minutes=1)
+            )
+
+        stage.confirm(link, at=NOON + HOUR)
+
+        assert not stage.check(at=NOON + 2 * HOUR).allowed
+        assert stage.check("offers", at=NOON + 2 * HOUR).allowed
+
+
+class TestReportedNo:
+    def test_cancels_what_waits_for_the_same(self, stage: Stage, form: FormVersion) -> None:
+        link = stage.link(stage.sign_up(form, NEWS, OFFERS))
+
+        stage.report(form, (*NEWS, False), at=NOON + timedelta(minutes=1))
+        stage.confirm(link, at=NOON + HOUR)
+
+        assert not stage.check(at=NOON + 2 * HOUR).allowed
+        assert stage.check("offers", at=NOON + 2 * HOUR).allowed
 
 
 class TestObjectionWithAnAddress:

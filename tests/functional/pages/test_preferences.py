@@ -192,6 +192,21 @@ class TestSave:
         assert allowed()
         assert not allowed("ads", "ads")
 
+    @pytest.mark.rule("CAP-01")
+    def test_a_box_that_we_ticked_on_a_page_of_before_gives_nothing(
+        self, form: FormUnderTest, path: str, sender_path: str, allowed: Allowed
+    ) -> None:
+        opened = Page(form.client.get(path).text)
+        form.clock.shift(timedelta(seconds=10))
+        form.client.post(sender_path, data={"action": "withdraw_all"})
+        assert not allowed()
+
+        data = {**opened.form.fields, "action": "save", "consent": [NEWSLETTER], "shown": opened.form.boxes}
+        answer = form.client.post(opened.form.action, data=data)
+
+        assert answer.status_code == 422
+        assert not allowed()
+
     def test_a_no_counts_without_it(self, form: FormUnderTest, path: str, allowed: Allowed) -> None:
         save(form, path, ticked=[], snapshot="forged")
 
