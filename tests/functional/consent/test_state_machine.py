@@ -156,7 +156,7 @@ class OneAddress(RuleBasedStateMachine):
         self.stage.report(self.form, (purpose, "email", False), at=at)
 
         self.model.was_reported = self.model.was_reported or not self.model.is_known
-        self.model.say("no", purpose, at)
+        self._refuse(purpose, at, "no")
 
     @precondition(lambda self: len(self.model.changes["newsletter"]) + len(self.model.changes["club"]) < 5)
     @rule(purpose=st.sampled_from(PURPOSES))
