@@ -23,14 +23,18 @@ PREFIXES: Final[Mapping[str, str]] = MappingProxyType(
         "key": "API key",
         "led": "ledger entry",
         "ntc": "notice version",
+        "ntd": "notice delivery",
         "obj": "objection",
         "obx": "outbox message",
         "opr": "operator",
         "pur": "purpose",
         "rcp": "recipient",
+        "rel": "customer relation",
         "req": "sign-up request",
+        "rvk": "revocation",
         "sub": "subject",
         "whk": "webhook endpoint",
+        "wsh": "reservation wash",
     }
 )
 

@@ -1,10 +1,20 @@
 """Rows of the heart: sign-up requests that wait, and the ledger with its evidence, which only grow."""
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from consent_service.db.base import Base
-from consent_service.db.types import ControllerId, Identifier, Keyed, Moment, Sealed
+from consent_service.db.types import ControllerId, Identifier, Keyed, Moment, Sealed, Words
 
 CHANNELS = "'email', 'sms', 'phone', 'voice_automated', 'post', 'direct_message', 'push', 'ads', 'web'"
 
@@ -211,6 +221,12 @@ class LedgerEntry(Base):
     expires_at: Mapped[Moment | None]
     reason: Mapped[str]
     actor: Mapped[str]
+    form_id: Mapped[str | None] = mapped_column(Identifier("frm"))
+    form_version: Mapped[int | None]
+    api_key_id: Mapped[str | None] = mapped_column(Identifier("key"))
+    import_label: Mapped[str | None]
+    age_at_least: Mapped[int | None] = mapped_column(SmallInteger)
+    by_guardian: Mapped[bool] = mapped_column(server_default=text("false"))
     audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
 
 
@@ -232,3 +248,132 @@ class Objection(Base):
     channel: Mapped[str | None]
     recorded_at: Mapped[Moment]
     audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class CustomerRelation(Base):
+    """The facts of a sale on which the existing-customer exception rests (markedsføringsloven § 15 third paragraph)."""
+
+    __tablename__ = "customer_relation"
+    __table_args__ = (
+        ForeignKeyConstraint(["controller_id", "subject_id"], ["subject.controller_id", "subject.id"]),
+        ForeignKeyConstraint(
+            ["controller_id", "contact_point_id"], ["contact_point.controller_id", "contact_point.id"]
+        ),
+        ForeignKeyConstraint(["controller_id", "audit_entry_id"], ["audit.entry.controller_id", "audit.entry.id"]),
+        CheckConstraint(
+            "relation IN ('subscription', 'membership', 'repeated_purchases', 'single_purchase')", name="relation"
+        ),
+        Index("ix_customer_relation_point", "controller_id", "contact_point_id", "product_category", "recorded_at"),
+    )
+
+    controller_id: Mapped[ControllerId]
+    id: Mapped[str] = mapped_column(Identifier("rel"), primary_key=True)
+    subject_id: Mapped[str] = mapped_column(Identifier("sub"))
+    contact_point_id: Mapped[str] = mapped_column(Identifier("cpt"))
+    relation: Mapped[str]
+    sold_at: Mapped[Moment]
+    product_category: Mapped[str]
+    received_at_sale: Mapped[bool]
+    opt_out_offered: Mapped[bool]
+    active_until: Mapped[Moment | None]
+    sale_reference: Mapped[Sealed | None]
+    recorded_at: Mapped[Moment]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class NoticeDelivery(Base):
+    """A sender told the person of the right to object, or what GDPR Art. 14 demands, and reports it."""
+
+    __tablename__ = "notice_delivery"
+    __table_args__ = (
+        ForeignKeyConstraint(["controller_id", "subject_id"], ["subject.controller_id", "subject.id"]),
+        ForeignKeyConstraint(["controller_id", "audit_entry_id"], ["audit.entry.controller_id", "audit.entry.id"]),
+        CheckConstraint("notice IN ('objection', 'article_14')", name="notice"),
+        Index("ix_notice_delivery_subject_id", "controller_id", "subject_id", "notice"),
+    )
+
+    controller_id: Mapped[ControllerId]
+    id: Mapped[str] = mapped_column(Identifier("ntd"), primary_key=True)
+    subject_id: Mapped[str] = mapped_column(Identifier("sub"))
+    notice: Mapped[str]
+    delivered_at: Mapped[Moment]
+    recorded_at: Mapped[Moment]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class Revocation(Base):
+    """A source of consents proved defective: what it brought up to a moment is no consent, from `recorded_at` on.
+
+    The row alone makes every check say no; `applied_at` is when the ledger had been given an entry for each.
+    """
+
+    __tablename__ = "revocation"
+    __table_args__ = (
+        ForeignKeyConstraint(["controller_id", "audit_entry_id"], ["audit.entry.controller_id", "audit.entry.id"]),
+        CheckConstraint("form_version IS NULL OR form_id IS NOT NULL", name="version_of_a_form"),
+    )
+
+    controller_id: Mapped[ControllerId] = mapped_column(ForeignKey("controller.controller_id"))
+    id: Mapped[str] = mapped_column(Identifier("rvk"), primary_key=True)
+    form_id: Mapped[str | None] = mapped_column(Identifier("frm"))
+    form_version: Mapped[int | None]
+    api_key_id: Mapped[str | None] = mapped_column(Identifier("key"))
+    import_label: Mapped[str | None]
+    recorded_from: Mapped[Moment | None]
+    recorded_until: Mapped[Moment]
+    reason: Mapped[str]
+    counted: Mapped[int]
+    recorded_at: Mapped[Moment]
+    applied_at: Mapped[Moment | None]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class Decision(Base):
+    """One call of the check, single or many: who asked, for which purpose and channel, and how many were allowed."""
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        CheckConstraint("kind IN ('single', 'batch', 'stream')", name="kind"),
+        Index("ix_decision_evaluated_at", "controller_id", "evaluated_at"),
+    )
+
+    controller_id: Mapped[ControllerId] = mapped_column(ForeignKey("controller.controller_id"))
+    id: Mapped[str] = mapped_column(Identifier("dec"), primary_key=True)
+    kind: Mapped[str]
+    api_key_id: Mapped[str] = mapped_column(Identifier("key"))
+    purpose: Mapped[str]
+    channel: Mapped[str]
+    evaluated_at: Mapped[Moment]
+    as_of: Mapped[Moment | None]
+    known_at: Mapped[Moment | None]
+    recipient: Mapped[str | None]
+    min_evidence: Mapped[str | None]
+    allowed: Mapped[int]
+    denied: Mapped[int]
+    invalid: Mapped[int]
+
+
+class DecisionAnswer(Base):
+    """What a decision answered about one person, and the entry and notice that it rested on. Holds no address."""
+
+    __tablename__ = "decision_answer"
+    __table_args__ = (
+        Index("ix_decision_answer_subject_id", "controller_id", "subject_id", "evaluated_at"),
+        Index("ix_decision_answer_evaluated_at", "controller_id", "evaluated_at"),
+    )
+
+    controller_id: Mapped[ControllerId] = mapped_column(ForeignKey("controller.controller_id"))
+    decision_id: Mapped[str] = mapped_column(Identifier("dec"), primary_key=True)
+    item: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[str | None] = mapped_column(Identifier("sub"))
+    allowed: Mapped[bool]
+    status: Mapped[str]
+    reason: Mapped[str]
+    legal_basis: Mapped[str | None]
+    consent_id: Mapped[str | None] = mapped_column(Identifier("con"))
+    ledger_entry_id: Mapped[str | None] = mapped_column(Identifier("led"))
+    notice_version: Mapped[int | None]
+    obligations: Mapped[Words]
+    valid_until: Mapped[Moment | None]
+    next_allowed_at: Mapped[Moment | None]
+    evaluated_at: Mapped[Moment]

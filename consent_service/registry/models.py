@@ -3,11 +3,13 @@
 Notice versions, publications and form versions are added and never changed; what was shown stays as it was.
 """
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint
+from datetime import date
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from consent_service.db.base import Base
-from consent_service.db.types import ControllerId, Identifier, Json, Moment
+from consent_service.db.types import ControllerId, Identifier, Json, Moment, Words
 
 
 class ControllerDirectory(Base):
@@ -36,6 +38,9 @@ class Controller(Base):
     timezone: Mapped[str]
     decision_lifetime_seconds: Mapped[int]
     keeps_traces: Mapped[bool]
+    allows_company_addresses: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_charity: Mapped[bool] = mapped_column(server_default=text("false"))
+    signs_decisions: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[Moment]
 
 
@@ -46,7 +51,14 @@ class Purpose(Base):
     __table_args__ = (
         UniqueConstraint("controller_id", "key"),
         CheckConstraint(
-            "legal_basis IN ('consent', 'explicit_consent', 'contract', 'legal_obligation')", name="legal_basis"
+            "legal_basis IN ('consent', 'explicit_consent', 'contract', 'legal_obligation', 'legitimate_interest')",
+            name="legal_basis",
+        ),
+        CheckConstraint("legal_basis <> 'legitimate_interest' OR balancing IS NOT NULL", name="interest_is_balanced"),
+        CheckConstraint("NOT reservation_enabled OR balancing IS NOT NULL", name="reservation_has_basis"),
+        CheckConstraint("(balancing IS NULL) = (balanced_on IS NULL)", name="balancing_has_date"),
+        CheckConstraint(
+            "NOT existing_customer OR cardinality(product_categories) > 0", name="existing_customer_has_products"
         ),
         CheckConstraint("NOT special_category OR legal_basis = 'explicit_consent'", name="special_is_explicit"),
         CheckConstraint("NOT special_category OR double_opt_in", name="special_is_confirmed"),
@@ -59,6 +71,12 @@ class Purpose(Base):
     double_opt_in: Mapped[bool]
     special_category: Mapped[bool]
     valid_for_months: Mapped[int | None]
+    age_condition: Mapped[bool] = mapped_column(server_default=text("false"))
+    existing_customer: Mapped[bool] = mapped_column(server_default=text("false"))
+    product_categories: Mapped[Words] = mapped_column(server_default=text("'{}'"))
+    reservation_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    balancing: Mapped[str | None]
+    balanced_on: Mapped[date | None]
     created_at: Mapped[Moment]
     retired_at: Mapped[Moment | None]
 

@@ -114,3 +114,80 @@ class Suppression(Base):
     kind: Mapped[str]
     recorded_at: Mapped[Moment]
     audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class SubjectMerge(Base):
+    """Two records turned out to be one person; the strictest of both holds, and the survivor goes on."""
+
+    __tablename__ = "subject_merge"
+    __table_args__ = (
+        ForeignKeyConstraint(["controller_id", "duplicate_id"], ["subject.controller_id", "subject.id"]),
+        ForeignKeyConstraint(["controller_id", "survivor_id"], ["subject.controller_id", "subject.id"]),
+        CheckConstraint("duplicate_id <> survivor_id", name="two_records"),
+        Index("ix_subject_merge_survivor_id", "controller_id", "survivor_id"),
+    )
+
+    controller_id: Mapped[ControllerId]
+    duplicate_id: Mapped[str] = mapped_column(Identifier("sub"), primary_key=True)
+    survivor_id: Mapped[str] = mapped_column(Identifier("sub"))
+    merged_at: Mapped[Moment]
+    reason: Mapped[str]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class RecipientKindFact(Base):
+    """An address was classified as a company's generic one, or as a person's again; the latest fact holds."""
+
+    __tablename__ = "recipient_kind_fact"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["controller_id", "contact_point_id"], ["contact_point.controller_id", "contact_point.id"]
+        ),
+        CheckConstraint("kind IN ('natural_person', 'company')", name="kind"),
+    )
+
+    controller_id: Mapped[ControllerId]
+    contact_point_id: Mapped[str] = mapped_column(Identifier("cpt"), primary_key=True)
+    recorded_at: Mapped[Moment] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    reason: Mapped[str]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class ReservationWash(Base):
+    """Contact points of one kind were compared with the register of reservations; the file itself is not kept."""
+
+    __tablename__ = "reservation_wash"
+    __table_args__ = (
+        CheckConstraint("kind IN ('phone', 'post')", name="kind"),
+        Index("ix_reservation_wash_washed_at", "controller_id", "kind", "washed_at"),
+    )
+
+    controller_id: Mapped[ControllerId] = mapped_column(ForeignKey("controller.controller_id"))
+    id: Mapped[str] = mapped_column(Identifier("wsh"), primary_key=True)
+    kind: Mapped[str]
+    washed_at: Mapped[Moment]
+    recorded_at: Mapped[Moment]
+    lines: Mapped[int]
+    matches: Mapped[int]
+    file_hash: Mapped[Keyed]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
+class ReservationMatch(Base):
+    """What a wash found about a contact point that we hold; the others are not in the register."""
+
+    __tablename__ = "reservation_match"
+    __table_args__ = (
+        ForeignKeyConstraint(["controller_id", "wash_id"], ["reservation_wash.controller_id", "reservation_wash.id"]),
+        ForeignKeyConstraint(
+            ["controller_id", "contact_point_id"], ["contact_point.controller_id", "contact_point.id"]
+        ),
+    )
+
+    controller_id: Mapped[ControllerId]
+    contact_point_id: Mapped[str] = mapped_column(Identifier("cpt"), primary_key=True)
+    wash_id: Mapped[str] = mapped_column(Identifier("wsh"), primary_key=True)
+    reserved: Mapped[bool]
+    reserved_charity: Mapped[bool]
+    is_certain: Mapped[bool]

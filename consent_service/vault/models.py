@@ -12,7 +12,7 @@ class ControllerKey(Base):
 
     __tablename__ = "controller_key"
     __table_args__ = (
-        CheckConstraint("kind IN ('kek', 'index', 'suppression')", name="kind"),
+        CheckConstraint("kind IN ('kek', 'index', 'suppression', 'signing')", name="kind"),
         {"schema": "vault"},
     )
 

@@ -9,17 +9,23 @@ from tests.conftest import OWNER
 #: Once written, never changed and never deleted, by anybody.
 FROZEN = (
     "audit.entry",
+    "public.customer_relation",
     "public.evidence",
     "public.form_version",
     "public.ledger_entry",
+    "public.notice_delivery",
     "public.notice_publication",
     "public.notice_version",
     "public.objection",
+    "public.recipient_kind_fact",
+    "public.reservation_match",
+    "public.reservation_wash",
     "public.restriction_fact",
+    "public.subject_merge",
     "public.suppression",
 )
 #: Never changed; only the role that destroys sealed bodies may delete.
-DELETED_BY_RETENTION = ("audit.entry_subject", "public.evidence_part")
+DELETED_BY_RETENTION = ("audit.entry_subject", "public.decision_answer", "public.evidence_part")
 
 REWRITES = (
     "UPDATE {table} SET controller_id = controller_id",
