@@ -5,9 +5,26 @@ now?*. The first rule that applies answers; what no rule allows is not allowed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
+
+from consent_service.consent.grounds import Entry, Facts, Offer, Relation, Reservation, Stop, Verdict
+
+__all__ = [
+    "DPV_STATUS",
+    "GIVEN",
+    "GRADES",
+    "Entry",
+    "Facts",
+    "Offer",
+    "Relation",
+    "Reservation",
+    "Stop",
+    "Verdict",
+    "decide",
+    "status_of",
+    "stop_of",
+]
 
 #: DPV 2.3 terms of the statuses (law.md REC-03); only the terms of `given` and `renewed` permit processing.
 DPV_STATUS: Final = {
@@ -34,78 +51,6 @@ _ENDED: Final = {
     "revoked": "consent_revoked",
 }
 _WITHOUT_CONSENT: Final = {"contract": "basis_contract", "legal_obligation": "basis_legal_obligation"}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the rules need of one ledger entry of the series."""
-
-    kind: str
-    consent_id: str
-    effective_at: datetime
-    occurred_at: datetime
-    confirmed_at: datetime | None
-    expires_at: datetime | None
-    legal_basis: str
-    evidence_grade: str
-    notice_number: int | None
-    language: str | None
-    recipients: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """An objection or suppression that covers this purpose and channel."""
-
-    recorded_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the registry says of the purpose on the channel at the moment that is asked about."""
-
-    legal_basis: str
-    double_opt_in: bool
-    special_category: bool
-    recipients: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything a decision rests on, gathered for one subject, purpose, channel and moment.
-
-    `latest` is the latest entry of the series; `confirmed_act_at` the time of its latest yes that the subject
-    confirmed, which lifts what was recorded before it; `superseded_by` the number of a notice version that was
-    published as a material change and has come into effect since.
-    """
-
-    purpose_known: bool
-    offer: Offer | None
-    point_required: bool
-    recipient: str | None = None
-    min_evidence: str | None = None
-    subject_id: str | None = None
-    restricted: bool = False
-    suppressions: tuple[Stop, ...] = ()
-    objections: tuple[Stop, ...] = ()
-    latest: Entry | None = None
-    confirmed_act_at: datetime | None = None
-    superseded_by: int | None = None
-    other_point_given: bool = False
-    request_waits: bool = False
-    decision_lifetime: timedelta = timedelta(hours=4)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer: whether, why, on which legal basis, and what the sender owes the person."""
-
-    allowed: bool
-    reason: str
-    status: str
-    legal_basis: str | None = None
-    valid_until: datetime | None = None
-    obligations: tuple[str, ...] = ()
 
 
 def status_of(facts: Facts, *, at: datetime) -> str:
