@@ -4,11 +4,13 @@ Everything is a function of facts and a moment, so *was there consent on 3 March
 now?*. The first rule that applies answers; what no rule allows is not allowed.
 """
 
-from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
+from consent_service.consent import allowing, bases, jurisdiction
 from consent_service.consent.grounds import Entry, Facts, Offer, Relation, Reservation, Stop, Verdict
+from consent_service.consent.jurisdiction import IN_FORCE, Law
 
 __all__ = [
     "DPV_STATUS",
@@ -42,7 +44,8 @@ DPV_STATUS: Final = {
 #: From weakest to strongest; `claimed` alone never answers yes.
 GRADES: Final = ("claimed", "witnessed", "signed_paper", "single_opt_in", "double_opt_in")
 
-_WEAKEST_YES: Final = "witnessed"
+_STRENGTH: Final = {grade: strength for strength, grade in enumerate(GRADES)}
+_ENOUGH: Final = _STRENGTH["witnessed"]
 
 GIVEN: Final = frozenset({"given", "renewed"})
 _ENDED: Final = {
@@ -50,7 +53,6 @@ _ENDED: Final = {
     "refused": "consent_refused",
     "revoked": "consent_revoked",
 }
-_WITHOUT_CONSENT: Final = {"contract": "basis_contract", "legal_obligation": "basis_legal_obligation"}
 
 
 def status_of(facts: Facts, *, at: datetime) -> str:
@@ -60,61 +62,59 @@ def status_of(facts: Facts, *, at: datetime) -> str:
         return "requested" if facts.request_waits else "unknown"
     if entry.kind not in GIVEN:
         return entry.kind
-    if entry.expires_at is not None and entry.expires_at <= at:
+    if facts.recalled:
+        return "revoked"
+    if _has_expired(entry, at):
         return "expired"
-    return "invalidated" if facts.superseded_by is not None else entry.kind
+    return "invalidated" if _is_superseded(facts, at) else entry.kind
 
 
-def decide(facts: Facts, *, at: datetime) -> Verdict:
+def decide(facts: Facts, *, at: datetime, law: Law = IN_FORCE) -> Verdict:
     """Decide whether the person may be contacted at a moment; the first rule that applies answers.
 
-    Sources: GDPR Art. 6, 7, 9, 18, 21; markedsføringsloven § 15; the order is that of docs/architecture.md.
+    `at` is in UTC. Sources: GDPR Art. 6 to 9, 18, 21; markedsføringsloven §§ 12 to 15; the order is that of
+    docs/architecture.md.
     """
+    reason = _answer(facts, at, law)
     status = status_of(facts, at=at)
-    for rule in _RULES:
-        outcome = rule(facts, at)
-        if outcome is None:
-            continue
-        allowed, reason, basis = outcome
-        if not allowed:
-            return Verdict(allowed=False, reason=reason, status=status)
-        return Verdict(
-            allowed=True,
-            reason=reason,
-            status=status,
-            legal_basis=basis,
-            valid_until=_valid_until(facts, reason, at),
-            obligations=("sender_identity",),
-        )
-    return Verdict(allowed=False, reason="no_consent", status=status)
+    return allowing.allow(facts, reason, status, at=at, law=law) if reason in allowing.REASONS else _no(reason, status)
 
 
 def stop_of(facts: Facts) -> str | None:
     """Return what keeps anybody but the person from recording a yes (`suppressed`, say), or None."""
-    if facts.restricted:
-        return "restricted"
-    if _stands(facts.suppressions, facts):
-        return "suppressed"
-    return "objected" if _stands(facts.objections, facts) else None
+    return _stopped(facts) or _objected(facts)
 
 
-_Outcome = tuple[bool, str, str | None]
-
-
-def _no(reason: str) -> _Outcome:
-    return (False, reason, None)
-
-
-def _question_makes_sense(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
+def _answer(facts: Facts, at: datetime, law: Law) -> str:
+    """Return the reason of the first rule that applies: the fourteen steps, in their order."""
+    offer = facts.offer
     if not facts.purpose_known:
-        return _no("purpose_unknown")
-    if facts.offer is None:
-        return _no("channel_not_offered")
+        return "purpose_unknown"
+    if offer is None:
+        return "channel_not_offered"
+    return (
+        _question_lacks(facts, offer)
+        or _stopped(facts)
+        or _without_asking(facts, offer)
+        or _objected(facts)
+        or _of_latest_act(facts, offer, at, law)
+        or ("contact_point_not_confirmed" if facts.other_point_given else None)
+        or bases.answer_without_consent(facts, offer, at, law)
+        or ("confirmation_pending" if facts.request_waits else "no_consent")
+    )
+
+
+# The same few answers of no are given all day; they say nothing of anybody, so one of each is enough.
+@lru_cache(maxsize=256)
+def _no(reason: str, status: str) -> Verdict:
+    return Verdict(allowed=False, reason=reason, status=status)
+
+
+def _question_lacks(facts: Facts, offer: Offer) -> str | None:
     if facts.point_required:
-        return _no("contact_point_required")
-    if facts.recipient is not None and not _names_recipient(facts, facts.offer, facts.recipient):
-        return _no("recipient_not_named")
+        return "contact_point_required"
+    if facts.recipient is not None and not _names_recipient(facts, offer, facts.recipient):
+        return "recipient_not_named"
     return None
 
 
@@ -124,76 +124,68 @@ def _names_recipient(facts: Facts, offer: Offer, recipient: str) -> bool:
     return recipient in offer.recipients and consented
 
 
-def _use_is_stopped(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
+def _stopped(facts: Facts) -> str | None:
     if facts.restricted:
-        return _no("restricted")
-    if _stands(facts.suppressions, facts):
-        return _no("suppressed")
-    return None
+        return "restricted"
+    return "suppressed" if facts.suppressions and _stands(facts.suppressions, facts) else None
 
 
-def _rests_on_another_basis(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
-    basis = facts.offer.legal_basis if facts.offer else ""
-    reason = _WITHOUT_CONSENT.get(basis)
-    return None if reason is None or facts.subject_id is None else (True, reason, basis)
+def _without_asking(facts: Facts, offer: Offer) -> str | None:
+    """Return the reason of a use that is no marketing, which no objection to marketing stops."""
+    return None if facts.subject_id is None else bases.NO_MARKETING.get(offer.legal_basis)
 
 
-def _objection_stands(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
-    return _no("objected") if _stands(facts.objections, facts) else None
+def _objected(facts: Facts) -> str | None:
+    return "objected" if facts.objections and _stands(facts.objections, facts) else None
 
 
-def _latest_act_says_no(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
-    if facts.latest is None or facts.latest.kind in GIVEN:
+def _of_latest_act(facts: Facts, offer: Offer, at: datetime, law: Law) -> str | None:
+    """Return what the latest act of the series answers, where there is one."""
+    entry = facts.latest
+    if entry is None:
         return None
-    return _no(_ENDED[facts.latest.kind])
+    if entry.kind not in GIVEN:
+        return _ENDED[entry.kind]
+    if facts.recalled:
+        return "consent_revoked"
+    return _fault(facts, offer, entry, at, law) or "consent_given"
 
 
-def _consent_does_not_carry(facts: Facts, at: datetime) -> _Outcome | None:
-    entry, offer = facts.latest, facts.offer
-    if entry is None or offer is None or entry.kind not in GIVEN:
-        return None
-    faults = (
-        ("consent_expired", entry.expires_at is not None and entry.expires_at <= at),
-        ("notice_superseded", facts.superseded_by is not None),
-        ("contact_point_not_confirmed", offer.double_opt_in and entry.confirmed_at is None),
-        ("explicit_consent_required", offer.special_category and entry.legal_basis != "explicit_consent"),
-        ("evidence_too_weak", _grade(entry.evidence_grade) < _demanded_grade(facts)),
-    )
-    return next((_no(reason) for reason, applies in faults if applies), None)
+def _fault(facts: Facts, offer: Offer, entry: Entry, at: datetime, law: Law) -> str | None:
+    """Return why a consent that was given does not carry the answer."""
+    if _has_expired(entry, at):
+        return "consent_expired"
+    if _is_superseded(facts, at):
+        return "notice_superseded"
+    if offer.double_opt_in and entry.confirmed_at is None:
+        return "contact_point_not_confirmed"
+    if offer.age_condition and not _is_old_enough(facts, entry, at, law):
+        return "age_condition_not_met"
+    if offer.special_category and entry.legal_basis != "explicit_consent":
+        return "explicit_consent_required"
+    return "evidence_too_weak" if _STRENGTH[entry.evidence_grade] < _demanded_strength(facts) else None
 
 
-def _consent_is_given(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
-    if facts.latest is None or facts.latest.kind not in GIVEN:
-        return None
-    return (True, "consent_given", facts.latest.legal_basis)
+def _has_expired(entry: Entry, at: datetime) -> bool:
+    return entry.expires_at is not None and entry.expires_at <= at
 
 
-def _given_elsewhere(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
-    return _no("contact_point_not_confirmed") if facts.other_point_given else None
+def _is_superseded(facts: Facts, at: datetime) -> bool:
+    return facts.superseded_by is not None or (facts.supersedes_at is not None and facts.supersedes_at <= at)
 
 
-def _waits(facts: Facts, at: datetime) -> _Outcome | None:
-    del at
-    return _no("confirmation_pending") if facts.request_waits else None
+def _is_old_enough(facts: Facts, entry: Entry, at: datetime, law: Law) -> bool:
+    """Say whether a guardian acted, or the age that was declared was enough at the act and is enough now.
 
-
-_RULES: Final[tuple[Callable[[Facts, datetime], _Outcome | None], ...]] = (
-    _question_makes_sense,
-    _use_is_stopped,
-    _rests_on_another_basis,
-    _objection_stands,
-    _latest_act_says_no,
-    _consent_does_not_carry,
-    _consent_is_given,
-    _given_elsewhere,
-    _waits,
-)
+    What was no consent then does not become one by a lower limit (GDPR Art. 8(1)), and a higher limit counts from its
+    day for what was given before, because nobody kept a date of birth.
+    """
+    if entry.by_guardian:
+        return True
+    if entry.age_at_least is None:
+        return False
+    days = (jurisdiction.local_day(moment, facts.timezone) for moment in (entry.occurred_at, at))
+    return entry.age_at_least >= max(jurisdiction.age_limit(facts.country, day, law=law) for day in days)
 
 
 def _stands(stops: tuple[Stop, ...], facts: Facts) -> bool:
@@ -201,17 +193,6 @@ def _stands(stops: tuple[Stop, ...], facts: Facts) -> bool:
     return any(facts.confirmed_act_at is None or facts.confirmed_act_at <= stop.recorded_at for stop in stops)
 
 
-def _demanded_grade(facts: Facts) -> int:
-    """Return the grade that is enough: what the check asks for, and never less than a witness."""
-    return max(_grade(_WEAKEST_YES), _grade(facts.min_evidence or _WEAKEST_YES))
-
-
-def _grade(name: str) -> int:
-    return GRADES.index(name)
-
-
-def _valid_until(facts: Facts, reason: str, at: datetime) -> datetime:
-    limit = at + facts.decision_lifetime
-    if reason != "consent_given" or facts.latest is None or facts.latest.expires_at is None:
-        return limit
-    return min(limit, facts.latest.expires_at)
+def _demanded_strength(facts: Facts) -> int:
+    """Return the strength that is enough: what the check asks for, and never less than a witness."""
+    return _ENOUGH if facts.min_evidence is None else max(_ENOUGH, _STRENGTH[facts.min_evidence])
