@@ -37,8 +37,8 @@ class SentReference:
         )
 
 
-class ContactPointSchema(ma.Schema):
-    """One contact point: an e-mail address, or a phone number in E.164 or as dialled in `region`."""
+class _ElectronicSchema(ma.Schema):
+    """An e-mail address, or a phone number in E.164 or as dialled in `region`."""
 
     email = Text(longest=1000)
     phone = Text(longest=1000)
@@ -47,14 +47,23 @@ class ContactPointSchema(ma.Schema):
         metadata={"description": "ISO 3166-1 alpha-2; how a national phone number is read."},
     )
 
+
+class ContactPointSchema(_ElectronicSchema):
+    """One contact point: an e-mail address, a phone number, or a postal address."""
+
+    post = Text(
+        longest=1000,
+        metadata={"description": "A postal address; compared without case, punctuation and extra space."},
+    )
+
     @ma.post_load
     def _read(self, data: dict[str, Any], **_: Any) -> ContactValue:  # noqa: ANN401 - marshmallow's signature
-        if ("email" in data) == ("phone" in data):
-            complain("exactly_one", "Exactly one of email and phone is expected here.")
+        if sum(way in data for way in ("email", "phone", "post")) != 1:
+            complain("exactly_one", "Exactly one of email, phone and post is expected here.")
         return read_contact(data)
 
 
-class SubjectReferenceSchema(ContactPointSchema):
+class SubjectReferenceSchema(_ElectronicSchema):
     """Who is meant: exactly one of `id`, `email`, `phone` and `external_id`."""
 
     id = Identifier("sub")
@@ -93,6 +102,8 @@ def read_contact(data: dict[str, Any]) -> ContactValue:
     try:
         if "email" in data:
             return contact_fields.parse_email(data["email"])
+        if "post" in data:
+            return contact_fields.parse_post(data["post"])
         return contact_fields.parse_phone(data["phone"], region=data.get("region"))
     except ContactPointInvalidError as error:
         problem = error.problems[0]

@@ -174,6 +174,10 @@ def _match(
             problems.append(FieldProblem(pointer, "contact_point_required", detail))
             continue
         purpose = purposes.get(session, key=decision.purpose)
+        if decision.granted and purpose.double_opt_in and decision.channel == "post":
+            detail = "No message can confirm a postal address; this purpose demands a confirmation."
+            problems.append(FieldProblem(pointer, "not_confirmable", detail))
+            continue
         answered.append(_Answered(decision, box, purpose, contact))
     if problems:
         raise InvalidInputError(tuple(problems))

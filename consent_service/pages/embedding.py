@@ -54,7 +54,7 @@ def define(form_key: str) -> Response:
         if named is not None and named not in languages:
             kind = problem_types.TYPES["language_unknown"]
             return problems.render(Problem(kind=kind, status=kind.status, members={"languages": list(languages)}))
-        form = forms.shown(session, form=version, language=framing.wished_language(languages), at=at)
+        form = forms.shown_online(session, form=version, language=framing.wished_language(languages), at=at)
         snapshot = snapshots.of_form(keyring_of(session), form, at=at)
     return _definition(form, snapshot)
 

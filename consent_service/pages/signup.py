@@ -114,7 +114,7 @@ def _draw(
     faults: tuple[Fault, ...] = (),
 ) -> Response:
     language = framing.wished_language(languages_of(version))
-    form = forms.shown(session, form=version, language=language, at=at)
+    form = forms.shown_online(session, form=version, language=language, at=at)
     return framing.show(
         "signup.html",
         _frame(form.controller, version, language),

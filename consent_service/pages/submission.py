@@ -98,7 +98,7 @@ def _refusal(code: str) -> Outcome:
 
 def _shown_then(session: Session, snapshot: FormSnapshot) -> ShownForm:
     version = forms.get_version(session, form_id=snapshot.form_id, number=snapshot.version)
-    return forms.shown(session, form=version, language=snapshot.language, at=snapshot.shown_at)
+    return forms.shown_online(session, form=version, language=snapshot.language, at=snapshot.shown_at)
 
 
 def _still_asked(session: Session, ticked: tuple[ShownBox, ...], *, language: str, at: datetime) -> bool:

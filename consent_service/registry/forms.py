@@ -1,6 +1,6 @@
 """Answers for forms: their versions, and exactly what a person sees of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Row, Select, and_, func, select
@@ -41,6 +41,7 @@ __all__ = [
     "get_version",
     "list_all",
     "shown",
+    "shown_online",
 ]
 
 
@@ -202,6 +203,12 @@ def shown(session: Session, *, form: FormVersion, language: str, at: datetime) -
         boxes=boxes.in_force(session, offers=definition.offers, language=language, at=at),
         select_all=definition.select_all,
     )
+
+
+def shown_online(session: Session, *, form: FormVersion, language: str, at: datetime) -> ShownForm:
+    """Say what a person sees of a form on a public page: as `shown`, without what can only be asked by people."""
+    whole = shown(session, form=form, language=language, at=at)
+    return replace(whole, boxes=tuple(box for box in whole.boxes if box.channel not in terms.ASKED_OFFLINE))
 
 
 def _offered(session: Session, definition: FormDefinition, at: datetime) -> dict[str, OfferedPurpose]:

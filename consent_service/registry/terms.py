@@ -28,6 +28,9 @@ _FIELD_OF_CHANNEL: Final[Mapping[str, str]] = {
     "voice_automated": "phone",
     "direct_message": "phone",
 }
+
+#: Asked by people, at a till or on paper: a postal address cannot be confirmed by a message, so no public page asks.
+ASKED_OFFLINE: Final = frozenset({"post"})
 _IDENTIFIED_BY_ANY: Final = frozenset({"web", "push"})
 _CONTACT_KINDS: Final = ("email", "phone")
 _TEXTS: Final = (
@@ -205,6 +208,8 @@ def _name_fits(field: FieldDefinition) -> bool:
 
 
 def _can_reach(channel: str, kinds: Iterable[str]) -> bool:
+    if channel in ASKED_OFFLINE:
+        return True
     if channel in _IDENTIFIED_BY_ANY:
         return any(kind in kinds for kind in _CONTACT_KINDS)
     return _FIELD_OF_CHANNEL.get(channel) in set(kinds)

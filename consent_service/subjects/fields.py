@@ -1,6 +1,7 @@
-"""What people type and how it is compared: e-mail addresses, phone numbers, and how they are masked."""
+"""What people type and how it is compared: e-mail, phone and postal addresses, and how they are masked."""
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -25,6 +26,7 @@ POINT_OF_CHANNEL: Final[dict[str, PointKind | None]] = {
 }
 
 _LONGEST_TEXT: Final = 320
+_SHORTEST_POST: Final = 5
 _SHOWN_DIGITS: Final = 3
 _DOT: Final = "•"
 
@@ -82,6 +84,34 @@ def parse_phone(text: str, *, region: str | None = None, pointer: str = "/phone"
     return ContactValue(kind="phone", value=written, normal=written)
 
 
+def parse_post(text: str, *, pointer: str = "/post") -> ContactValue:
+    """Read a postal address, on one line or several; it is compared without case, punctuation and extra space.
+
+    Nothing is looked up: whoever writes a street in two ways has two addresses. Raises ContactPointInvalidError with
+    `post_invalid`.
+    """
+    lines = (" ".join(line.split()) for line in unicodedata.normalize("NFC", text).splitlines())
+    written = ", ".join(line for line in lines if line)
+    # Casing can take letters apart, so they are put together once more.
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", written).casefold())
+    words = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in folded).split()
+    normal = " ".join(words)
+    too_short = sum(map(len, words)) < _SHORTEST_POST
+    if too_short or len(written) > _LONGEST_TEXT or any(unicodedata.category(letter) == "Cc" for letter in written):
+        raise _invalid(pointer, "post_invalid", "This is not a postal address: street or box, and place.")
+    return ContactValue(kind="post", value=written, normal=normal)
+
+
+def parse(kind: str, text: str) -> ContactValue:
+    """Read back a contact point of ours that was written in full, by its kind."""
+    readers: dict[str, Callable[[str], ContactValue]] = {
+        "email": parse_email,
+        "phone": parse_phone,
+        "post": parse_post,
+    }
+    return readers[kind](text)
+
+
 def mask(contact: ContactValue) -> str:
     """Return what may be shown of a contact point: enough to know one's own, too little for anybody else."""
     if contact.kind == "email":
@@ -91,7 +121,7 @@ def mask(contact: ContactValue) -> str:
     if contact.kind == "phone":
         code = phonenumbers.parse(contact.value).country_code
         return f"+{code} {_DOT * 3} {_DOT * 2} {contact.value[-_SHOWN_DIGITS:]}"
-    return _DOT * 5
+    return f"{contact.value[:1]}{_DOT * 5}"
 
 
 def _invalid(pointer: str, code: str, detail: str) -> ContactPointInvalidError:

@@ -321,7 +321,7 @@ def _open_point(session: Session, point: FoundPoint) -> ContactValue:
     clear = keys.unseal_for_subject(
         session, sealed, subject_id=point.subject_id, table="contact_point", column="sealed", row_id=point.id
     ).decode()
-    return fields.parse_email(clear) if point.kind == "email" else fields.parse_phone(clear)
+    return fields.parse(point.kind, clear)
 
 
 def _open_external_ids(session: Session, subject_id: str) -> tuple[tuple[str, str], ...]:

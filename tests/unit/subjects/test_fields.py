@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from consent_service.errors import ContactPointInvalidError
 from consent_service.subjects import fields
-from consent_service.subjects.fields import ContactValue
 
 DOMAINS = st.sampled_from(["kunde.example", "Kunde.Example", "blåbær.example", "xn--blbr-roah.example"])
 LOCALS = st.text(st.sampled_from("abcxyzABCXYZ0189+_-"), min_size=1, max_size=20)
@@ -109,12 +108,60 @@ class TestPhone:
         assert fields.mask(fields.parse_phone("+4740000001")) == "+47 ••• •• 001"
 
 
+class TestPost:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("Storgata 1, 0155 Oslo", "STORGATA 1,0155  OSLO"),
+            ("Storgata 1, 0155 Oslo", " Storgata 1\n0155 Oslo\n"),
+            ("St. Olavs gate 2 B, 0155 Oslo", "st olavs gate 2 b 0155 oslo"),
+            ("Blåbærveien 3, 9000 Tromsø", "Bla\u030abærveien 3, 9000 TROMSØ"),
+        ],
+    )
+    def test_spellings_of_one_address_compare_equal(self, one: str, other: str) -> None:
+        assert fields.parse_post(one).normal == fields.parse_post(other).normal
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("Storgata 1, 0155 Oslo", "Storgata 11, 0155 Oslo"),
+            ("Storgata 1-3, 0155 Oslo", "Storgata 13, 0155 Oslo"),
+            ("Storgata 1 A, 0155 Oslo", "Storgata 1 B, 0155 Oslo"),
+            ("Bådsgata 1, 0155 Oslo", "Badsgata 1, 0155 Oslo"),
+        ],
+    )
+    def test_other_addresses_stay_other_addresses(self, one: str, other: str) -> None:
+        assert fields.parse_post(one).normal != fields.parse_post(other).normal
+
+    @pytest.mark.parametrize("text", ["", " ", ".,-", "Oslo", "Storgata\x07 1, Oslo", "S" * 321])
+    def test_what_is_no_address_is_refused_without_repeating_it(self, text: str) -> None:
+        with pytest.raises(ContactPointInvalidError) as raised:
+            fields.parse_post(text, pointer="/contact_point/post")
+
+        (problem,) = raised.value.problems
+        assert (problem.pointer, problem.code) == ("/contact_point/post", "post_invalid")
+        assert "Storgata" not in f"{raised.value} {problem}"
+
+    @given(text=st.text(max_size=60))
+    def test_reading_what_was_read_changes_nothing(self, text: str) -> None:
+        try:
+            read = fields.parse_post(text)
+        except ContactPointInvalidError:
+            return
+
+        assert fields.parse_post(read.value) == read
+        assert fields.parse_post(read.normal).normal == read.normal
+
+    def test_its_lines_are_kept_apart_by_a_comma(self) -> None:
+        assert fields.parse_post("Storgata 1\n\n 0155  Oslo").value == "Storgata 1, 0155 Oslo"
+
+    def test_its_mask_shows_the_first_letter_alone(self) -> None:
+        assert fields.mask(fields.parse_post("Storgata 1, 0155 Oslo")) == "S•••••"
+
+
 class TestContactValue:
     def test_its_repr_says_neither_spelling(self) -> None:
         assert repr(fields.parse_email("kari@kunde.example")) == "ContactValue(kind='email')"
-
-    def test_a_postal_address_shows_nothing(self) -> None:
-        assert fields.mask(ContactValue("post", "Storgata 1", "storgata 1")) == "•••••"
 
 
 class TestChannels:
