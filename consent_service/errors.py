@@ -39,7 +39,8 @@ ConsentServiceError
 │   └── RecipientRefusedError
 ├── MailUnavailableError
 ├── SmsRefusedError
-└── SmsUnavailableError
+├── SmsUnavailableError
+└── SpoolUnavailableError
 
 A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
 each door maps them once.
@@ -301,3 +302,9 @@ class SmsUnavailableError(ConsentServiceError):
     """The gateway cannot take this SMS now, or none is named."""
 
     code: ClassVar[str] = "sms_unavailable"
+
+
+class SpoolUnavailableError(ConsentServiceError):
+    """A decision cannot be written down here, so it is not answered either."""
+
+    code: ClassVar[str] = "spool_unavailable"

@@ -137,6 +137,12 @@ _ALL: Final = (
     ProblemType("seal_broken", 500, "A stored value cannot be opened", "It was changed or sealed under another key."),
     ProblemType("not_implemented", 501, "Not implemented", "The service does not do this."),
     ProblemType("unavailable", 503, "Unavailable", "The service cannot answer now. Nothing was changed; try again."),
+    ProblemType(
+        "spool_unavailable",
+        503,
+        "Decisions cannot be written down",
+        "No check is answered that could not be shown later. The operator finds the reason in the log.",
+    ),
     ProblemType("sms_refused", 503, "The SMS was refused", "The SMS gateway refuses this SMS."),
     ProblemType(
         "sms_unavailable", 503, "SMS is unavailable", "The SMS gateway takes no SMS now; it will go out later."
