@@ -35,7 +35,7 @@ KARI: Final = "kari.nordmann@kunde.example"
 OLA: Final = "ola.nordmann@kunde.example"
 PHONE: Final = "+4740000001"
 
-TILL: Final = Actor("api_key", "key_till")
+TILL: Final = Actor("api_key", "key_01KJQ6S000E000000000000000")
 
 _T = TypeVar("_T")
 Pairs = Iterable[tuple[str, str]]

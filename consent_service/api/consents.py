@@ -10,7 +10,7 @@ from marshmallow import validate
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
 from consent_service.api.evidence_inputs import EvidenceSchema, SentEvidence
-from consent_service.api.fields import Channel, Flag, Identifier, PurposeKey, Text, Timestamp
+from consent_service.api.fields import Channel, Flag, Identifier, ImportLabel, PurposeKey, Text, Timestamp
 from consent_service.api.parsing import complaint
 from consent_service.api.subject_references import ContactPointSchema, SentReference, SubjectReferenceSchema
 from consent_service.consent import reporting
@@ -36,6 +36,7 @@ class SentReport:
     form_version: int | None = None
     additional_contact_points: list[ContactValue] = field(default_factory=list, repr=False)
     personal_fields: dict[str, str] = field(default_factory=dict, repr=False)
+    import_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,10 @@ class ReportSchema(ma.Schema):
         values=Text(longest=500),
         validate=validate.Length(max=_MOST_FIELDS, error=complaint("too_many", f"At most {_MOST_FIELDS}.")),
     )
+    import_label = ImportLabel(
+        data_key="import",
+        metadata={"description": "A word for the import that brings this, by which it can be recalled."},
+    )
 
     @ma.post_load
     def _read(self, data: dict[str, Any], **_: Any) -> SentReport:  # noqa: ANN401 - marshmallow's signature
@@ -135,6 +140,7 @@ def report(act: Act, sent: SentReport) -> ReportOutcome:
             decisions=tuple(sent.decisions),
             evidence=sent.evidence.as_act(at=act.at),
             personal_fields=tuple(sent.personal_fields.items()),
+            import_label=sent.import_label,
         ),
         actor=act.actor,
         at=act.at,

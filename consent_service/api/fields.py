@@ -9,6 +9,7 @@ from marshmallow import validate
 
 from consent_service import identifiers
 from consent_service.api.parsing import complaint
+from consent_service.consent import sources
 from consent_service.errors import IdentifierInvalidError
 from consent_service.web import json_answers
 
@@ -76,6 +77,21 @@ class Text(ma.fields.String):
     def __init__(self, *, longest: int, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's options
         message = complaint("length", f"Between 1 and {longest} characters are expected here.")
         super().__init__(validate=validate.Length(min=1, max=longest, error=message), **kwargs)
+
+
+class ImportLabel(ma.fields.String):
+    """A word for one import, such as `crm-2026-03`."""
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's options
+        pattern = sources.IMPORT_LABEL.pattern
+        super().__init__(metadata={"pattern": f"^{pattern}$", **(metadata or {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401 - marshmallow's signature
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if sources.IMPORT_LABEL.fullmatch(text) is None:
+            detail = "A word such as crm-2026-03 is expected here: at most 64 of a-z, 0-9, '.', '_' and '-'."
+            raise ma.ValidationError(complaint("import_label_invalid", detail))
+        return text
 
 
 class PurposeKey(Text):

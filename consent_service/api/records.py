@@ -24,6 +24,15 @@ LONGEST_PAGE: Final = 200
 _USUAL_PAGE: Final = 50
 
 
+class SourceSchema(ma.Schema):
+    """Where a yes came from, as far as that is known; a source that proves defective is recalled by these."""
+
+    form = ma.fields.String(required=True, allow_none=True, attribute="form_id")
+    form_version = ma.fields.Integer(required=True, allow_none=True)
+    api_key = ma.fields.String(required=True, allow_none=True, attribute="api_key_id")
+    import_label = ma.fields.String(required=True, allow_none=True, data_key="import")
+
+
 class RecordedEntrySchema(ma.Schema):
     """One act or fact of the ledger, which never changes."""
 
@@ -45,6 +54,7 @@ class RecordedEntrySchema(ma.Schema):
     expires_at = Timestamp(required=True, allow_none=True)
     reason = ma.fields.String(required=True)
     actor = ma.fields.String(required=True)
+    source = ma.fields.Nested(SourceSchema, required=True)
 
 
 class ConsentRecordSchema(ma.Schema):

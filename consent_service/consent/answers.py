@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from consent_service.consent import evidence
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.models import SignupRequest
+from consent_service.consent.sources import Source
 from consent_service.registry.forms import ShownBox
 from consent_service.subjects import fields, suppression
 from consent_service.subjects.fields import ContactValue
@@ -34,13 +35,23 @@ class SignupAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request came from: the form and language, and the person it is about where a system said who that is."""
+    """Where a request came from: the form and language, and the person it is about where a system said who that is.
+
+    `api_key_id` and `import_label` are those of the report that asked for it.
+    """
 
     form_id: str | None
     form_version: int | None
     form_title: str
     language: str
     subject_id: str | None = None
+    api_key_id: str | None = None
+    import_label: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """Return what of it a recall looks for."""
+        return Source(self.form_id, self.form_version, self.api_key_id, self.import_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,8 @@ def seal(
     """Seal an answer under the key of its request, the shown texts word for word."""
     document = {
         "form_title": origin.form_title,
+        "api_key_id": origin.api_key_id,
+        "import_label": origin.import_label,
         "email": answer.email.value if answer.email else None,
         "phone": answer.phone.value if answer.phone else None,
         "personal_fields": answer.personal_fields,
@@ -115,7 +128,16 @@ def open_request(session: Session, row: SignupRequest, *, waiting: frozenset[tup
     boxes = tuple(_box(each) for each in document["boxes"])
     return WaitingRequest(
         request_id=row.id,
-        origin=Origin(row.form_id, row.form_version, document["form_title"], row.language, row.subject_id),
+        origin=Origin(
+            row.form_id,
+            row.form_version,
+            document["form_title"],
+            row.language,
+            row.subject_id,
+            # A request that was sealed by an earlier release says nothing of these.
+            document.get("api_key_id"),
+            document.get("import_label"),
+        ),
         requested_at=row.created_at,
         expires_at=row.expires_at,
         mail_accepted_at=row.mail_accepted_at,

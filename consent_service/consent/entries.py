@@ -11,6 +11,7 @@ from consent_service.consent import facts, rules
 from consent_service.consent.ledger import Series
 from consent_service.consent.models import LedgerEntry
 from consent_service.consent.rules import Entry
+from consent_service.consent.sources import Source
 from consent_service.db.session import controller_of
 from consent_service.registry import notices, purposes
 
@@ -41,6 +42,7 @@ class RecordedEntry:
     expires_at: datetime | None
     reason: str
     actor: str
+    source: Source
 
     @property
     def series(self) -> Series:
@@ -102,6 +104,7 @@ def status_of(session: Session, entry: RecordedEntry, *, at: datetime) -> str:
         evidence_grade=entry.evidence_grade,
         notice_number=entry.notice_version,
         language=entry.language,
+        ledger_entry_id=entry.id,
     )
     return facts.status_after(session, known, purpose_id=entry.purpose_id, at=at)
 
@@ -148,4 +151,5 @@ def _recorded(row: LedgerEntry, purpose: str, notice_number: int | None) -> Reco
         expires_at=row.expires_at,
         reason=row.reason,
         actor=row.actor,
+        source=Source(row.form_id, row.form_version, row.api_key_id, row.import_label),
     )

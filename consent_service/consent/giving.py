@@ -106,6 +106,7 @@ def _give_one(
             evidence_id=evidence_id,
             confirmed_at=at,
             valid_for_months=each.box.valid_for_months,
+            source=waiting.origin.source,
         ),
         actor=trail.SUBJECT,
         at=at,

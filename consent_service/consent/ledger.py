@@ -11,6 +11,7 @@ from consent_service import identifiers
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
 from consent_service.consent.models import LedgerEntry
+from consent_service.consent.sources import NO_SOURCE, Source
 from consent_service.db.session import controller_of
 
 Kind = Literal["given", "renewed", "refused", "withdrawn", "revoked"]
@@ -37,7 +38,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One act to record: `occurred_at` is when it is said to have happened, `confirmed_at` when it was confirmed."""
+    """One act to record: `occurred_at` is when it is said to have happened, `confirmed_at` when it was confirmed.
+
+    `source` says where a yes came from; a person's own visit to the preference centre has none.
+    """
 
     kind: Kind
     consent_id: str
@@ -51,6 +55,7 @@ class Act:
     confirmed_at: datetime | None = None
     valid_for_months: int | None = None
     counts_from_report: bool = False
+    source: Source = NO_SOURCE
 
 
 def append(session: Session, *, series: Series, act: Act, actor: Actor, at: datetime) -> datetime:
@@ -82,6 +87,7 @@ def append(session: Session, *, series: Series, act: Act, actor: Actor, at: date
             "grade": act.evidence_grade,
             "effective_at": effective_at.isoformat(),
             "reason": act.reason,
+            **_told(act.source),
         },
     )
     session.execute(
@@ -106,6 +112,10 @@ def append(session: Session, *, series: Series, act: Act, actor: Actor, at: date
             expires_at=_expiry(effective_at, act.valid_for_months),
             reason=act.reason,
             actor=str(actor),
+            form_id=act.source.form_id,
+            form_version=act.source.form_version,
+            api_key_id=act.source.api_key_id,
+            import_label=act.source.import_label,
             audit_entry_id=audit_id,
         )
     )
@@ -139,6 +149,17 @@ def add_months(moment: datetime, months: int) -> datetime:
             return moment.replace(year=moment.year + years, month=month + 1, day=day)
         except ValueError:
             day -= 1
+
+
+def _told(source: Source) -> dict[str, str | int]:
+    """Return what is known of a source, for the audit log."""
+    whole = {
+        "form": source.form_id,
+        "form_version": source.form_version,
+        "api_key": source.api_key_id,
+        "import": source.import_label,
+    }
+    return {name: value for name, value in whole.items() if value is not None}
 
 
 def _expiry(effective_at: datetime, months: int | None) -> datetime | None:

@@ -166,7 +166,7 @@ def _from_ledger(session: Session, own: tuple[RecordedEntry, ...], at: datetime)
         confirmed_at=given.confirmed_at if given is not None else None,
         withdrawn_at=next((entry.effective_at for entry in whole if entry.kind == "withdrawn"), None),
         expires_at=given.expires_at if given is not None else None,
-        form_id=None,
+        form_id=given.source.form_id if given is not None else None,
         entries=whole,
     )
 

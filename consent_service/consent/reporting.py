@@ -11,11 +11,12 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from consent_service.audit.trail import Actor
-from consent_service.consent import answers, evidence, facts, ledger, rules, signup_requests
+from consent_service.consent import answers, evidence, facts, ledger, rules, signup_requests, sources
 from consent_service.consent.answers import Origin, SignupAnswer
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.facts import Question
 from consent_service.consent.ledger import Act, Kind, Series
+from consent_service.consent.sources import Source
 from consent_service.errors import (
     ConflictError,
     FieldProblem,
@@ -55,7 +56,7 @@ class ReportedDecision:
 
 @dataclass(frozen=True, slots=True)
 class ReportedAct:
-    """What a system reports."""
+    """What a system reports; `import_label` is what it calls the import that brought it, where one did."""
 
     reference: SubjectReference = field(repr=False)
     additional: tuple[ContactValue, ...] = field(repr=False)
@@ -65,6 +66,7 @@ class ReportedAct:
     decisions: tuple[ReportedDecision, ...]
     evidence: ActEvidence = field(repr=False)
     personal_fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    import_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,8 @@ def _act_problems(report: ReportedAct) -> Iterator[FieldProblem]:
             if not getattr(act, name):
                 detail = "An act away from the screen needs who took it down and where the original is."
                 yield FieldProblem(f"/evidence/{name}", "missing", detail)
+    if report.import_label is not None and sources.IMPORT_LABEL.fullmatch(report.import_label) is None:
+        yield FieldProblem("/import", "import_label_invalid", "A word such as crm-2026-03 is expected here.")
     if not report.decisions:
         yield FieldProblem("/decisions", "missing", "There is no answer here.")
     for place, decision in enumerate(report.decisions):
@@ -315,6 +319,7 @@ def _append(
             evidence_id=evidence_id,
             valid_for_months=each.purpose.valid_for_months if granted else None,
             counts_from_report=granted,
+            source=Source(report.form_id, report.form_version, sources.key_of(actor), report.import_label),
         ),
         actor=actor,
         at=at,
@@ -353,7 +358,15 @@ def _request(
     _demand_confirmable(answer)
     _, boxes = signup_requests.record(
         session,
-        origin=Origin(shown.form_id, shown.form_version, shown.title, shown.language, subject_id),
+        origin=Origin(
+            shown.form_id,
+            shown.form_version,
+            shown.title,
+            shown.language,
+            subject_id,
+            sources.key_of(actor),
+            report.import_label,
+        ),
         answer=answer,
         submission=act,
         actor=actor,

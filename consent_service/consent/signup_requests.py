@@ -388,4 +388,7 @@ def _answer_hash(session: Session, origin: Origin, answer: SignupAnswer) -> byte
         sorted(answer.personal_fields),
         sorted([box.purpose, box.channel, box.notice_id] for box in answer.ticked),
     ]
+    if origin.api_key_id is not None:
+        # What a system reports never takes the place of what the person sent, nor that of another system's report.
+        whole += [origin.api_key_id, origin.import_label]
     return keys.request_hash(session, json.dumps(whole, ensure_ascii=False).encode())

@@ -27,7 +27,7 @@ IP: Final = "192.0.2.44"
 USER_AGENT: Final = "Lynx/2.9"
 PAGE: Final = "https://nordlys.example/klubb"
 MINUTE: Final = timedelta(minutes=1)
-SHOP: Final = trail.Actor("api_key", "key_shop")
+SHOP: Final = trail.Actor("api_key", "key_01KJQ6S000E000000000000000")
 
 
 def shown_form(session: Session, form: FormVersion, *, language: str = "nb", at: datetime = NOON) -> ShownForm:

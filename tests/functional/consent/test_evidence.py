@@ -20,6 +20,7 @@ from consent_service.registry import controllers, forms
 from consent_service.subjects import fields
 from consent_service.subjects.identity import SubjectReference
 from tests import builders
+from tests.acts import TILL
 from tests.builders import KARI, NOON
 
 LATER = NOON + timedelta(days=1)
@@ -43,7 +44,7 @@ def _report(session: Session, act: ActEvidence, *, granted: bool = True) -> repo
         decisions=(ReportedDecision("newsletter", "email", granted=granted),),
         evidence=act,
     )
-    return reporting.record_reported(session, report=report, actor=trail.Actor("api_key", "key_till"), at=LATER)
+    return reporting.record_reported(session, report=report, actor=TILL, at=LATER)
 
 
 class TestStatement:
