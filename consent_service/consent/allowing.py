@@ -29,7 +29,7 @@ def allow(facts: Facts, reason: str, status: str, *, at: datetime, law: Law) -> 
     if reason == "consent_given":
         end = _end_of_consent(facts, end, at, law)
     elif reason not in _TOLD_BEFORE:
-        end = min(end, *_ends_of_basis(facts, reason, at, law))
+        end = min([end, *_ends_of_basis(facts, reason, at, law)])
     return Verdict(
         allowed=True,
         reason=reason,
@@ -57,7 +57,7 @@ def _end_of_consent(facts: Facts, end: datetime, at: datetime, law: Law) -> date
     if facts.supersedes_at is not None and facts.supersedes_at < end:
         end = facts.supersedes_at
     if offer is not None and offer.age_condition:
-        return min(end, *_change_of_law(facts, at, law))
+        return min([end, *_change_of_law(facts, at, law)])
     return end
 
 
