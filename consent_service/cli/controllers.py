@@ -76,6 +76,24 @@ def show(desk: Desk) -> None:
 @click.option("--phone", help="A telephone number that people may call.")
 @click.option("--decision-lifetime-minutes", type=int, help="How long the answer to a check may be acted on.")
 @click.option("--keep-traces/--no-traces", "keeps_traces", default=None, help="Keep IP address and user agent.")
+@click.option(
+    "--allow-company-addresses/--no-company-addresses",
+    "allows_company_addresses",
+    default=None,
+    help="Allow mail to addresses that are classified as a company's.",
+)
+@click.option(
+    "--charity/--no-charity",
+    "is_charity",
+    default=None,
+    help="Heed the reservation against charities, not the general.",
+)
+@click.option(
+    "--sign-decisions/--plain-decisions",
+    "signs_decisions",
+    default=None,
+    help="Answer single checks with a signature, too.",
+)
 @desks.command
 def set_(desk: Desk, decision_lifetime_minutes: int | None, **settings: Any) -> None:  # noqa: ANN401 - texts and a flag, named like the settings
     """Change settings of a controller; what is left out stays."""

@@ -33,7 +33,10 @@ class Controller:
     """The company that decides why data is used (GDPR Art. 4(7)).
 
     `privacy_contact` is where people turn to; `decision_lifetime` is how long an answer to a check may be acted on;
-    `keeps_traces` says whether IP address and user agent become part of the evidence.
+    `keeps_traces` says whether IP address and user agent become part of the evidence. `allows_company_addresses` lets
+    mail go to addresses that are classified as a company's (markedsføringsloven § 15 protects people only);
+    `is_charity` lets the reservation against charities count in place of the general one; `signs_decisions` gives a
+    single check's answer as a signed statement, too. These three are off unless the controller turns them on.
     """
 
     controller_id: str
@@ -48,6 +51,9 @@ class Controller:
     timezone: str
     decision_lifetime: timedelta
     keeps_traces: bool
+    allows_company_addresses: bool = False
+    is_charity: bool = False
+    signs_decisions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,9 @@ def create(  # noqa: PLR0913 - one argument per setting, and each is named
     timezone: str = "Europe/Oslo",
     decision_lifetime: timedelta = DEFAULT_DECISION_LIFETIME,
     keeps_traces: bool = True,
+    allows_company_addresses: bool = False,
+    is_charity: bool = False,
+    signs_decisions: bool = False,
     actor: trail.Actor,
     at: datetime,
 ) -> Controller:
@@ -98,6 +107,9 @@ def create(  # noqa: PLR0913 - one argument per setting, and each is named
         timezone=timezone,
         decision_lifetime=decision_lifetime,
         keeps_traces=keeps_traces,
+        allows_company_addresses=allows_company_addresses,
+        is_charity=is_charity,
+        signs_decisions=signs_decisions,
     )
     _demand_valid(controller)
     _add_to_directory(session, controller)
@@ -137,6 +149,9 @@ def get(session: Session) -> Controller:
         timezone=row.timezone,
         decision_lifetime=timedelta(seconds=row.decision_lifetime_seconds),
         keeps_traces=row.keeps_traces,
+        allows_company_addresses=row.allows_company_addresses,
+        is_charity=row.is_charity,
+        signs_decisions=row.signs_decisions,
     )
 
 
@@ -224,6 +239,9 @@ def _row(controller: Controller) -> dict[str, str | int | bool | None]:
         "timezone": controller.timezone,
         "decision_lifetime_seconds": int(controller.decision_lifetime.total_seconds()),
         "keeps_traces": controller.keeps_traces,
+        "allows_company_addresses": controller.allows_company_addresses,
+        "is_charity": controller.is_charity,
+        "signs_decisions": controller.signs_decisions,
     }
 
 

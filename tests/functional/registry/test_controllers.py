@@ -87,6 +87,19 @@ class TestChangeSettings:
         with database.transaction(controller.controller_id) as session:
             assert controllers.get(session) == wanted
 
+    def test_what_opens_a_way_beside_consent_is_off_until_it_is_turned_on(self, database: Database) -> None:
+        controller = create(database)
+        wanted = replace(controller, allows_company_addresses=True, is_charity=True, signs_decisions=True)
+
+        with database.transaction(controller.controller_id) as session:
+            controllers.change_settings(session, changed=wanted, actor=trail.SYSTEM, at=NOON)
+
+        assert not controller.allows_company_addresses
+        assert not controller.is_charity
+        assert not controller.signs_decisions
+        with database.transaction(controller.controller_id) as session:
+            assert controllers.get(session) == wanted
+
     def test_a_key_stays(self, database: Database) -> None:
         controller = create(database)
 
