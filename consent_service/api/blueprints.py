@@ -10,7 +10,7 @@ from flask_smorest.utils import prepare_response
 from werkzeug.routing import BaseConverter, Map, ValidationError
 
 from consent_service import identifiers
-from consent_service.api.fields import Timestamp
+from consent_service.api.fields import Day, Timestamp
 from consent_service.api.parsing import StrictParser
 from consent_service.errors import IdentifierInvalidError
 from consent_service.web import problems
@@ -102,4 +102,5 @@ def make_api(app: Flask, *, public_url: str) -> Api:
     api.spec.components.security_scheme("apiKey", {"type": "http", "scheme": "bearer"})
     api.register_converter(IdConverter, lambda converter: {"type": "string", "pattern": f"^{converter.prefix}_"})
     api.register_field(Timestamp, "string", "date-time")
+    api.register_field(Day, "string", "date")
     return api

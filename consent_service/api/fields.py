@@ -1,7 +1,7 @@
 """Fields of the API's bodies and answers, each with one meaning everywhere."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import marshmallow as ma
@@ -16,6 +16,8 @@ from consent_service.web import json_answers
 CHANNELS: Final = ("email", "sms", "phone", "voice_automated", "post", "direct_message", "push", "ads", "web")
 
 _RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+_FULL_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class Identifier(ma.fields.String):
@@ -51,6 +53,23 @@ class Timestamp(ma.fields.Field[datetime]):
             except (ValueError, OverflowError):
                 pass
         raise ma.ValidationError(complaint("time_invalid", "A time as in 2026-11-23T12:00:00Z is expected here."))
+
+
+class Day(ma.fields.Field[date]):
+    """A day as RFC 3339's full-date."""
+
+    def _serialize(self, value: date | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401 - marshmallow's signature
+        del attr, obj, kwargs
+        return None if value is None else value.isoformat()
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:  # noqa: ANN401 - marshmallow's signature
+        del attr, data, kwargs
+        if isinstance(value, str) and _FULL_DATE.fullmatch(value):
+            try:
+                return date.fromisoformat(value)
+            except ValueError:
+                pass
+        raise ma.ValidationError(complaint("day_invalid", "A day as in 2026-11-23 is expected here."))
 
 
 class Flag(ma.fields.Boolean):

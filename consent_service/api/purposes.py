@@ -11,7 +11,7 @@ from marshmallow import validate
 from consent_service.api import paging
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import CHANNELS, Choice, Flag, PurposeKey, Timestamp
+from consent_service.api.fields import CHANNELS, Choice, Day, Flag, PurposeKey, Text, Timestamp
 from consent_service.api.paging import Page, PageQuery, PageQuerySchema
 from consent_service.api.parsing import complaint
 from consent_service.registry import notice_content, notices, purposes, terms
@@ -20,6 +20,7 @@ from consent_service.registry.notices import NoticeVersion
 from consent_service.registry.purposes import Purpose
 
 _LONGEST_REASON: Final = 1000
+_MOST_CATEGORIES: Final = 100
 
 blueprint = ApiBlueprint("purposes", __name__, description="Why data is used, and what people are told about it.")
 
@@ -117,6 +118,30 @@ class NewPurposeSchema(ma.Schema):
     double_opt_in = Flag(load_default=True, metadata={"description": "Confirm what a system reports, too."})
     special_category = Flag(load_default=False, metadata={"description": "GDPR Art. 9."})
     valid_for_months = ma.fields.Integer(strict=True, allow_none=True, load_default=None)
+    age_condition = Flag(
+        load_default=False, metadata={"description": "Only for people who said to be old enough (GDPR Art. 8)."}
+    )
+    existing_customer = Flag(
+        load_default=False,
+        metadata={"description": "Admit the exception for existing customers; needs product categories."},
+    )
+    product_categories = ma.fields.List(
+        Text(longest=63),
+        load_default=list,
+        validate=validate.Length(max=_MOST_CATEGORIES, error=complaint("too_many", f"At most {_MOST_CATEGORIES}.")),
+        metadata={"description": "Keys of the goods and services that existing customers hear about."},
+    )
+    reservation_enabled = Flag(
+        load_default=False,
+        metadata={"description": "Admit live calls and post to whoever made no reservation; needs a balancing."},
+    )
+    balancing = Text(
+        longest=terms.LONGEST_BALANCING,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Reference or summary of the recorded balancing of interests (GDPR Art. 6(1)(f))."},
+    )
+    balanced_on = Day(allow_none=True, load_default=None, metadata={"description": "The day of the balancing."})
 
 
 class PurposeSchema(ma.Schema):
@@ -128,6 +153,12 @@ class PurposeSchema(ma.Schema):
     double_opt_in = ma.fields.Boolean(required=True, attribute="purpose.double_opt_in")
     special_category = ma.fields.Boolean(required=True, attribute="purpose.special_category")
     valid_for_months = ma.fields.Integer(required=True, allow_none=True, attribute="purpose.valid_for_months")
+    age_condition = ma.fields.Boolean(required=True, attribute="purpose.age_condition")
+    existing_customer = ma.fields.Boolean(required=True, attribute="purpose.existing_customer")
+    product_categories = ma.fields.List(ma.fields.String(), required=True, attribute="purpose.product_categories")
+    reservation_enabled = ma.fields.Boolean(required=True, attribute="purpose.reservation_enabled")
+    balancing = ma.fields.String(required=True, allow_none=True, attribute="purpose.balancing")
+    balanced_on = Day(required=True, allow_none=True, attribute="purpose.balanced_on")
     created_at = Timestamp(required=True, attribute="purpose.created_at")
     retired_at = Timestamp(required=True, allow_none=True, attribute="purpose.retired_at")
     version_in_force = ma.fields.Integer(required=True, allow_none=True)

@@ -24,9 +24,22 @@ def command() -> None:
 @click.option("--double-opt-in/--single-opt-in", default=True, show_default=True, help="Confirm what systems report.")
 @click.option("--special-category", is_flag=True, help="About health, belief and the like (GDPR Art. 9).")
 @click.option("--valid-for-months", type=int, help="How long a consent lasts; for ever if left out.")
+@click.option("--age-condition", is_flag=True, help="Demand that the person said to be old enough.")
+@click.option("--existing-customer", is_flag=True, help="Admit the exception for customers (mfl. § 15).")
+@click.option(
+    "--product-category",
+    "product_categories",
+    multiple=True,
+    metavar="KEY",
+    help="Goods that existing customers hear about; may be repeated.",
+)
+@click.option("--reservation-enabled", is_flag=True, help="Admit calls and post to whoever made no reservation.")
+@click.option("--balancing", metavar="TEXT", help="Reference or summary of the recorded balancing of interests.")
+@click.option("--balanced-on", type=click.DateTime(("%Y-%m-%d",)), metavar="DATE", help="When that was made.")
 @desks.command
-def add(desk: Desk, **settings: Any) -> None:  # noqa: ANN401 - named and typed by the options
+def add(desk: Desk, balanced_on: datetime | None, **settings: Any) -> None:  # noqa: ANN401 - named and typed by the options
     """Add a purpose; its texts follow with `consent purposes draft`."""
+    settings["balanced_on"] = None if balanced_on is None else balanced_on.date()
     with desk.transaction() as session:
         purpose = purposes.create(session, **settings, actor=COMMAND_LINE, at=clock.now())
     desk.show_one(asdict(purpose), name="id", said=f"Added {purpose.key}.")

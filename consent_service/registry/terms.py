@@ -6,6 +6,7 @@ ask only what a notice tells, one box per purpose and channel (CAP-03, CAP-04).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,8 +15,9 @@ from consent_service.registry.documents import below
 from consent_service.registry.form_definition import FieldDefinition, FormDefinition
 from consent_service.registry.notice_content import NoticeContent, NoticeText
 
-#: What the database takes today; the domain's other bases come with the facts that they rest on.
-LEGAL_BASES: Final = ("consent", "explicit_consent", "contract", "legal_obligation")
+#: `existing_customer` is no purpose's own basis: a purpose that asks for consent may admit it beside that.
+LEGAL_BASES: Final = ("consent", "explicit_consent", "contract", "legal_obligation", "legitimate_interest")
+LONGEST_BALANCING: Final = 4000
 _LONGEST_VALIDITY_MONTHS: Final = 120
 
 #: Which field of a form tells where a channel reaches the person. `ads` are matched by e-mail; `web` and `push` reach
@@ -52,29 +54,83 @@ class OfferedPurpose:
     channels: tuple[str, ...] | None
 
 
-def purpose_problems(
-    *, legal_basis: str, double_opt_in: bool, special_category: bool, valid_for_months: int | None
-) -> tuple[FieldProblem, ...]:
-    """Find what is wrong with the settings of a purpose.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurposeTerms:
+    """On what a purpose rests. Everything that opens a way beside consent is off unless the controller turns it on.
 
-    Special categories need explicit consent that is confirmed, and neither can be switched off (GDPR Art. 9(2)(a)).
+    `age_condition` demands that the person said to be old enough; `existing_customer` admits the exception for
+    customers of the goods and services in `product_categories` (markedsføringsloven § 15 third paragraph);
+    `reservation_enabled` admits live calls and post to whoever made no reservation (§§ 12 and 13); `balancing` is the
+    reference or summary of the recorded balancing of interests (GDPR Art. 6(1)(f)), made on the day `balanced_on`.
     """
+
+    legal_basis: str
+    double_opt_in: bool
+    special_category: bool = False
+    valid_for_months: int | None = None
+    age_condition: bool = False
+    existing_customer: bool = False
+    product_categories: tuple[str, ...] = ()
+    reservation_enabled: bool = False
+    balancing: str | None = None
+    balanced_on: date | None = None
+
+
+def purpose_problems(terms: PurposeTerms, *, today: date) -> tuple[FieldProblem, ...]:
+    """Find everything that is wrong with the terms of a purpose, on a day where the controller is.
+
+    Special categories need explicit consent that is confirmed, and nothing stands in for it (GDPR Art. 9(2)(a)).
+    """
+    return (*_consent_problems(terms), *_special_problems(terms), *_basis_problems(terms, today))
+
+
+def _consent_problems(terms: PurposeTerms) -> list[FieldProblem]:
     problems = []
-    if legal_basis not in LEGAL_BASES:
+    if terms.legal_basis not in LEGAL_BASES:
         problems.append(FieldProblem("/legal_basis", "not_a_choice", f"Expected one of: {', '.join(LEGAL_BASES)}."))
-    if special_category and legal_basis != "explicit_consent":
-        problems.append(
-            FieldProblem("/legal_basis", "explicit_consent_required", "Special categories need explicit consent.")
-        )
-    if special_category and not double_opt_in:
-        problems.append(
-            FieldProblem("/double_opt_in", "double_opt_in_required", "Special categories need confirmed consent.")
-        )
-    if valid_for_months is not None and not 1 <= valid_for_months <= _LONGEST_VALIDITY_MONTHS:
+    months = terms.valid_for_months
+    if months is not None and not 1 <= months <= _LONGEST_VALIDITY_MONTHS:
         problems.append(
             FieldProblem("/valid_for_months", "out_of_range", f"Expected 1 to {_LONGEST_VALIDITY_MONTHS} months.")
         )
-    return tuple(problems)
+    return problems
+
+
+def _special_problems(terms: PurposeTerms) -> list[FieldProblem]:
+    if not terms.special_category:
+        return []
+    problems = []
+    if terms.legal_basis != "explicit_consent":
+        problems.append(
+            FieldProblem("/legal_basis", "explicit_consent_required", "Special categories need explicit consent.")
+        )
+    if not terms.double_opt_in:
+        problems.append(
+            FieldProblem("/double_opt_in", "double_opt_in_required", "Special categories need confirmed consent.")
+        )
+    problems += [
+        FieldProblem(f"/{name}", "explicit_consent_required", "Nothing stands in for consent to special categories.")
+        for name in ("existing_customer", "product_categories", "reservation_enabled", "balancing", "balanced_on")
+        if getattr(terms, name)
+    ]
+    return problems
+
+
+def _basis_problems(terms: PurposeTerms, today: date) -> list[FieldProblem]:
+    problems = _repeated(terms.product_categories, "/product_categories")
+    if terms.existing_customer and not terms.product_categories:
+        detail = "Name the goods and services that existing customers hear about."
+        problems.append(FieldProblem("/product_categories", "missing", detail))
+    if terms.balancing is None and (terms.legal_basis == "legitimate_interest" or terms.reservation_enabled):
+        detail = "A basis without consent needs the recorded balancing of interests."
+        problems.append(FieldProblem("/balancing", "missing", detail))
+    elif terms.balancing is None and terms.balanced_on is not None:
+        problems.append(FieldProblem("/balancing", "missing", "There is a day of the balancing, and no balancing."))
+    if terms.balancing is not None and terms.balanced_on is None:
+        problems.append(FieldProblem("/balanced_on", "missing", "Say on which day the interests were balanced."))
+    if terms.balanced_on is not None and terms.balanced_on > today:
+        problems.append(FieldProblem("/balanced_on", "in_the_future", "The balancing comes before the use."))
+    return problems
 
 
 def notice_gaps(

@@ -65,6 +65,18 @@ class TestControllers:
         assert (shown["decision_lifetime"], shown["keeps_traces"]) == (1800, False)
         assert shown["legal_name"] == "Nordlys Sport AS"
 
+    def test_what_is_off_can_be_turned_on_and_off_again(self, run: Run) -> None:
+        add_controller(run)
+        names = ("allows_company_addresses", "is_charity", "signs_decisions")
+
+        run("controllers", "set", *OURS, "--allow-company-addresses", "--charity", "--sign-decisions")
+        turned_on = answer(run("controllers", "show", *OURS, "--json"))
+        run("controllers", "set", *OURS, "--no-company-addresses", "--no-charity", "--plain-decisions")
+        turned_off = answer(run("controllers", "show", *OURS, "--json"))
+
+        assert [turned_on[name] for name in names] == [True, True, True]
+        assert [turned_off[name] for name in names] == [False, False, False]
+
     def test_a_taken_key_is_a_sentence_and_exit_code_1(self, run: Run) -> None:
         add_controller(run)
 
@@ -97,6 +109,29 @@ class TestPurposes:
         assert answer(run("purposes", "list", *OURS, "--json"))[0]["version"] == 1
         shown = answer(run("forms", "show", "kundeklubb", *OURS, "--json"))
         assert shown["definition"]["offers"] == a_form_document()["offers"]
+
+    def test_what_stands_beside_consent_is_named_one_by_one(self, run: Run) -> None:
+        add_controller(run)
+
+        run(
+            *("purposes", "add", "offers", *OURS, "--age-condition", "--existing-customer", "--reservation-enabled"),
+            *("--product-category", "skis", "--product-category", "ski_wax"),
+            *("--balancing", "LIA-7", "--balanced-on", "2026-03-02"),
+        )
+
+        shown = answer(run("purposes", "show", "offers", *OURS, "--json"))
+        assert (shown["age_condition"], shown["existing_customer"], shown["reservation_enabled"]) == (True, True, True)
+        assert shown["product_categories"] == ["skis", "ski_wax"]
+        assert (shown["balancing"], shown["balanced_on"]) == ("LIA-7", "2026-03-02")
+
+    def test_a_basis_without_its_balancing_is_refused(self, run: Run) -> None:
+        add_controller(run)
+
+        result = run("purposes", "add", "offers", *OURS, "--legal-basis", "legitimate_interest")
+
+        assert result.exit_code == 1
+        assert "/balancing: " in result.stderr
+        assert "(missing)" in result.stderr
 
     @pytest.mark.rule("CAP-06")
     def test_publishing_says_what_is_missing(self, run: Run) -> None:

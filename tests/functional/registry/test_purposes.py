@@ -45,6 +45,49 @@ class TestCreate:
 
         assert [problem.code for problem in caught.value.problems] == ["explicit_consent_required"]
 
+    def test_every_way_beside_consent_is_off_unless_it_was_turned_on(self, session: Session) -> None:
+        purpose = create(session)
+
+        assert (purpose.existing_customer, purpose.reservation_enabled, purpose.age_condition) == (False, False, False)
+        assert (purpose.product_categories, purpose.balancing, purpose.balanced_on) == ((), None, None)
+
+    def test_what_was_turned_on_is_found(self, session: Session) -> None:
+        created = purposes.create(
+            session,
+            key="offers",
+            legal_basis="legitimate_interest",
+            double_opt_in=True,
+            age_condition=True,
+            existing_customer=True,
+            product_categories=("skis", "ski_wax"),
+            reservation_enabled=True,
+            balancing=" LIA-7 ",
+            balanced_on=NOON.date(),
+            actor=trail.SYSTEM,
+            at=NOON,
+        )
+
+        found = purposes.get(session, key="offers")
+        assert found == created
+        assert (found.product_categories, found.balancing) == (("skis", "ski_wax"), "LIA-7")
+
+    def test_the_day_of_a_balancing_is_a_day_where_the_controller_is(self, session: Session) -> None:
+        late_evening_in_utc = NOON.replace(hour=23, minute=30)
+        tomorrow_in_utc = (NOON + timedelta(days=1)).date()
+
+        created = purposes.create(
+            session,
+            key="offers",
+            legal_basis="consent",
+            double_opt_in=True,
+            balancing="LIA-7",
+            balanced_on=tomorrow_in_utc,
+            actor=trail.SYSTEM,
+            at=late_evening_in_utc,
+        )
+
+        assert created.balanced_on == tomorrow_in_utc
+
     @pytest.mark.parametrize("key", ["", "News", "news:letter", "news letter", "x" * 64])
     def test_a_key_can_stand_in_a_box(self, session: Session, key: str) -> None:
         with pytest.raises(InvalidInputError):

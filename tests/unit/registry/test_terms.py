@@ -1,11 +1,16 @@
 """What a notice must tell before people are asked, and what a form may ask."""
 
+from datetime import date, timedelta
+from typing import Any
+
 import pytest
 
 from consent_service.registry import form_definition, notice_content, terms
-from consent_service.registry.terms import OfferedPurpose
+from consent_service.registry.terms import OfferedPurpose, PurposeTerms
 from tests.unit.registry.samples import a_form_document, a_notice_document
 
+TODAY = date(2026, 3, 2)
+DAY = timedelta(days=1)
 NEWSLETTER = {"newsletter": OfferedPurpose(is_retired=False, channels=("email", "sms"))}
 
 
@@ -27,6 +32,13 @@ def gaps_of(
 
 def problems_of(document: object, purposes: dict[str, OfferedPurpose] = NEWSLETTER) -> list[tuple[str, str]]:
     problems = terms.form_problems(form_definition.parse(document), purposes=purposes)
+    return [(problem.pointer, problem.code) for problem in problems]
+
+
+def purpose_problems(**said: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - passed on to PurposeTerms
+    """Say what is wrong with the terms of a purpose; what is left out is plain consent."""
+    whole: dict[str, Any] = {"legal_basis": "consent", "double_opt_in": True, **said}
+    problems = terms.purpose_problems(PurposeTerms(**whole), today=TODAY)
     return [(problem.pointer, problem.code) for problem in problems]
 
 
@@ -118,26 +130,78 @@ class TestPublicationProblems:
 class TestPurposeProblems:
     @pytest.mark.rule("CAP-13")
     def test_special_categories_need_explicit_and_confirmed_consent(self) -> None:
-        problems = terms.purpose_problems(
-            legal_basis="consent", double_opt_in=False, special_category=True, valid_for_months=None
+        problems = purpose_problems(double_opt_in=False, special_category=True)
+
+        assert problems == [
+            ("/legal_basis", "explicit_consent_required"),
+            ("/double_opt_in", "double_opt_in_required"),
+        ]
+
+    @pytest.mark.rule("CAP-13")
+    def test_nothing_stands_in_for_consent_to_special_categories(self) -> None:
+        problems = purpose_problems(
+            legal_basis="explicit_consent",
+            special_category=True,
+            age_condition=True,
+            existing_customer=True,
+            product_categories=("crutches",),
+            reservation_enabled=True,
+            balancing="LIA-7",
+            balanced_on=TODAY,
         )
 
-        assert [problem.code for problem in problems] == ["explicit_consent_required", "double_opt_in_required"]
+        assert [pointer for pointer, _ in problems] == [
+            "/existing_customer",
+            "/product_categories",
+            "/reservation_enabled",
+            "/balancing",
+            "/balanced_on",
+        ]
+        assert {code for _, code in problems} == {"explicit_consent_required"}
+
+    def test_it_rests_on_nothing_but_consent_unless_somebody_says_so(self) -> None:
+        plain = PurposeTerms(legal_basis="consent", double_opt_in=True)
+
+        assert (plain.existing_customer, plain.reservation_enabled, plain.age_condition) == (False, False, False)
+        assert (plain.product_categories, plain.balancing, plain.balanced_on) == ((), None, None)
+
+    @pytest.mark.parametrize(
+        ("said", "expected"),
+        [
+            ({"legal_basis": "legitimate_interest"}, [("/balancing", "missing")]),
+            ({"reservation_enabled": True}, [("/balancing", "missing")]),
+            ({"balanced_on": TODAY}, [("/balancing", "missing")]),
+            ({"balancing": "LIA-7"}, [("/balanced_on", "missing")]),
+            ({"balancing": "LIA-7", "balanced_on": TODAY + DAY}, [("/balanced_on", "in_the_future")]),
+            ({"existing_customer": True}, [("/product_categories", "missing")]),
+            ({"product_categories": ("skis", "skis")}, [("/product_categories/1", "repeated")]),
+            (
+                {"legal_basis": "legitimate_interest", "existing_customer": True},
+                [("/product_categories", "missing"), ("/balancing", "missing")],
+            ),
+        ],
+    )
+    def test_what_another_basis_lacks_is_listed(self, said: dict[str, object], expected: list[tuple[str, str]]) -> None:
+        assert purpose_problems(**said) == expected
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"legal_basis": "legitimate_interest", "balancing": "LIA-7", "balanced_on": TODAY},
+            {"reservation_enabled": True, "balancing": "LIA-7", "balanced_on": TODAY - DAY},
+            {"existing_customer": True, "product_categories": ("skis",)},
+            {"product_categories": ("skis",), "age_condition": True},
+        ],
+    )
+    def test_a_whole_basis_has_no_problem(self, said: dict[str, object]) -> None:
+        assert purpose_problems(**said) == []
 
     def test_an_unknown_basis_is_refused(self) -> None:
-        problems = terms.purpose_problems(
-            legal_basis="because", double_opt_in=True, special_category=False, valid_for_months=None
-        )
-
-        assert [problem.pointer for problem in problems] == ["/legal_basis"]
+        assert purpose_problems(legal_basis="because") == [("/legal_basis", "not_a_choice")]
 
     @pytest.mark.parametrize("months", [0, -1, 121])
     def test_an_endless_or_empty_validity_is_refused(self, months: int) -> None:
-        problems = terms.purpose_problems(
-            legal_basis="consent", double_opt_in=True, special_category=False, valid_for_months=months
-        )
-
-        assert [problem.code for problem in problems] == ["out_of_range"]
+        assert purpose_problems(valid_for_months=months) == [("/valid_for_months", "out_of_range")]
 
 
 class TestFormProblems:
