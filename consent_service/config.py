@@ -41,6 +41,11 @@ class Settings:
         """Say whether people reach the service over https: `Secure`, `__Host-` and HSTS go with it."""
         return self.public_url.startswith("https://")
 
+    @property
+    def spool_dir(self) -> Path:
+        """Where decisions wait, on this machine, until the worker has moved them into the decision log."""
+        return self.data_dir / "spool"
+
     @classmethod
     def from_environ(cls, *, database_variable: str = "DATABASE_URL_APP") -> Self:
         """Read the settings; raises SettingsError that names the variable and never its value.

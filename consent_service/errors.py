@@ -40,7 +40,8 @@ ConsentServiceError
 ├── MailUnavailableError
 ├── SmsRefusedError
 ├── SmsUnavailableError
-└── SpoolUnavailableError
+├── SpoolUnavailableError
+└── DecisionLineBrokenError
 
 A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
 each door maps them once.
@@ -308,3 +309,9 @@ class SpoolUnavailableError(ConsentServiceError):
     """A decision cannot be written down here, so it is not answered either."""
 
     code: ClassVar[str] = "spool_unavailable"
+
+
+class DecisionLineBrokenError(ConsentServiceError):
+    """A line of the spool is not a decision, or the decision log does not take it."""
+
+    code: ClassVar[str] = "decision_line_broken"

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from consent_service import app
 from consent_service.admission import idempotency, mail_caps, throttle
+from consent_service.cli import decision_mover
 from consent_service.config import Settings
 from consent_service.consent import preference_links, signup_requests
 from consent_service.crypto import keyring
@@ -81,7 +82,7 @@ def _work(database: Database, settings: Settings, stop: Event, failures: list[Ex
                 transport=app.mail_transport(settings),
                 sms_transport=app.sms_transport(settings),
                 stop=stop,
-                jobs=JOBS,
+                jobs=jobs(settings),
             )
     except Exception as error:  # noqa: BLE001 - the outermost door; the main thread says it without its message
         failures.append(error)
@@ -135,7 +136,7 @@ def sweep_platform_mails(database: Database, at: datetime) -> None:
             return
 
 
-#: All housekeeping of the service.
+#: Housekeeping of the database.
 JOBS: Final = (
     Job("expire_signup_requests", timedelta(minutes=10), for_each_controller(signup_requests.expire)),
     Job("expire_preference_requests", timedelta(minutes=10), for_each_controller(preference_links.expire)),
@@ -145,3 +146,13 @@ JOBS: Final = (
     Job("purge_platform_mails", timedelta(hours=6), sweep_platform_mails),
     Job("purge_outbox", timedelta(hours=6), for_each_controller(outbox.purge)),
 )
+
+
+def jobs(settings: Settings) -> tuple[Job, ...]:
+    """Return all housekeeping of the service, what lies on this machine included."""
+
+    def move_decisions(database: Database, at: datetime) -> None:
+        del at
+        decision_mover.move(database, settings.spool_dir)
+
+    return (Job("move_decisions", timedelta(seconds=1), move_decisions), *JOBS)

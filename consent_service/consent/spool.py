@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -25,6 +26,7 @@ ROTATE_SECONDS: Final = 1.0
 
 OPEN: Final = ".open"
 READY: Final = ".ready"
+BROKEN: Final = "broken"
 _NEW: Final = ".new"
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
@@ -166,11 +168,11 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How much lies in the spool, and when the oldest file was last written to (seconds since the epoch)."""
+    """What lies in the spool: bytes that wait, when the oldest was last written to, and bytes that were set aside."""
 
-    files: int
     size: int
-    oldest: float | None
+    oldest: datetime | None
+    broken: int
 
 
 @contextlib.contextmanager
@@ -185,6 +187,15 @@ def take(path: Path) -> Iterator[Taken | None]:
         yield Taken(path, descriptor) if _is_ours_alone(path, descriptor) else None
     finally:
         os.close(descriptor)
+
+
+def set_aside(taken: Taken, line: bytes) -> None:
+    """Keep a line that cannot be read where a person can look at it; the rest of its file goes on."""
+    folder = taken.path.parent / BROKEN
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / f"{taken.path.stem}.lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as file:
+        file.write(line)
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -205,7 +216,10 @@ def measure(folder: Path) -> Waiting:
             if found.st_size:
                 sizes.append(found.st_size)
                 times.append(found.st_mtime)
-    return Waiting(files=len(sizes), size=sum(sizes), oldest=min(times, default=None))
+    broken = folder / BROKEN
+    aside = sum(path.stat().st_size for path in broken.iterdir()) if broken.is_dir() else 0
+    oldest = datetime.fromtimestamp(min(times), UTC) if times else None
+    return Waiting(size=sum(sizes), oldest=oldest, broken=aside)
 
 
 def _paths(folder: Path) -> list[Path]:
