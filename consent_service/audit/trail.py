@@ -46,6 +46,7 @@ TYPES: Final = frozenset(
         "purpose.created",
         "purpose.retired",
         "recipient.created",
+        "reservations.washed",
         "signup.code_failed",
         "signup.confirmed",
         "signup.expired",

@@ -19,6 +19,8 @@ PENS = {
     "Objection": "consent/objection.py",
     "AuditEntry": "audit/trail.py",
     "ContactPoint": "subjects/identity.py",
+    "ReservationMatch": "subjects/reservations.py",
+    "ReservationWash": "subjects/reservations.py",
     "Suppression": "subjects/suppression.py",
     "NoticeVersion": "registry/notices.py",
     "NoticePublication": "registry/notices.py",
