@@ -33,6 +33,7 @@ ConsentServiceError
 │   ├── SuppressedError
 │   ├── ObjectedError
 │   ├── RestrictedError
+│   ├── AlreadyMergedError
 │   └── IdempotencyInFlightError
 ├── IdempotencyMismatchError
 ├── MailRefusedError
@@ -261,6 +262,12 @@ class RestrictedError(ConflictError):
     """Processing of this person's data is restricted (GDPR Art. 18)."""
 
     code: ClassVar[str] = "restricted"
+
+
+class AlreadyMergedError(ConflictError):
+    """One of the records was merged into another before, or others into the one that is to give way."""
+
+    code: ClassVar[str] = "already_merged"
 
 
 class IdempotencyInFlightError(ConflictError):

@@ -7,11 +7,14 @@ import marshmallow as ma
 
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import Flag, Text, Timestamp
+from consent_service.api.fields import Flag, Identifier, Text, Timestamp
 from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
+from consent_service.consent import merging
+from consent_service.consent.merging import MergedSubjects
 from consent_service.errors import SubjectUnknownError
-from consent_service.subjects import identity, restriction
-from consent_service.subjects.identity import MaskedContactPoint, RevealedSubject, SubjectReference
+from consent_service.subjects import identity, members, restriction, revealing
+from consent_service.subjects.identity import MaskedContactPoint, SubjectReference
+from consent_service.subjects.revealing import RevealedSubject
 
 blueprint = ApiBlueprint("subjects", __name__, description="Who somebody is.")
 
@@ -30,6 +33,7 @@ class ShownSubject:
     subject_id: str
     is_restricted: bool
     contact_points: tuple[MaskedContactPoint, ...]
+    duplicates: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,23 @@ class ShownSubjectSchema(FoundSubjectSchema):
 
     restricted = ma.fields.Boolean(required=True, attribute="is_restricted")
     contact_points = ma.fields.List(ma.fields.Nested(MaskedContactPointSchema), required=True)
+    duplicates = ma.fields.List(
+        ma.fields.String(), required=True, metadata={"description": "The records that were merged into this one."}
+    )
+
+
+class MergeSchema(ma.Schema):
+    """Which record is a duplicate of this one, and why somebody says so."""
+
+    duplicate = Identifier("sub", required=True)
+    reason = Text(longest=500, required=True)
+
+
+class MergedSubjectsSchema(FoundSubjectSchema):
+    """Two records that are one person: `subject_id` goes on, and both ids mean it."""
+
+    duplicate = ma.fields.String(required=True)
+    merged_at = Timestamp(required=True)
 
 
 class RestrictionSchema(ma.Schema):
@@ -119,10 +140,13 @@ def look_up(act: Act, sent: SentReference) -> FoundSubject:
 @authorised("subjects:read")
 @blueprint.response(200, ShownSubjectSchema)
 def show(act: Act, *, subject_id: str) -> ShownSubject:
-    """Show a person with masked contact points."""
+    """Show a person with masked contact points; the id of a duplicate shows the record that goes on."""
     points = identity.list_contact_points(act.session, subject_id=subject_id)
     restricted = restriction.is_restricted(act.session, subject_id=subject_id)
-    return ShownSubject(subject_id=subject_id, is_restricted=restricted, contact_points=points)
+    goes_by, *duplicates = members.ids_of(act.session, subject_id)
+    return ShownSubject(
+        subject_id=goes_by, is_restricted=restricted, contact_points=points, duplicates=tuple(duplicates)
+    )
 
 
 @blueprint.route("/v1/subjects/<id(sub):subject_id>/reveal", methods=["POST"])
@@ -134,9 +158,32 @@ def reveal(act: Act, sent: dict[str, Any], *, subject_id: str) -> dict[str, Any]
 
     Who looked and why is written into the audit log. A repeated call gets the id alone.
     """
-    revealed = identity.reveal(act.session, subject_id=subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
+    revealed = revealing.reveal(act.session, subject_id=subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
     act.remember_only({"subject_id": revealed.subject_id})
     return _clear(revealed)
+
+
+@blueprint.route("/v1/subjects/<id(sub):subject_id>/merges", methods=["POST"])
+@authorised("subjects:write", changes=True)
+@blueprint.response(201, MergedSubjectsSchema)
+@blueprint.arguments(MergeSchema)
+def merge(act: Act, sent: dict[str, Any], *, subject_id: str) -> MergedSubjects:
+    """Merge a duplicate into this person.
+
+    From now on both ids, and every address and external id of either, mean this person, and the strictest of what
+    either said holds: a no of one counts against the yeses of the other, and a restriction of one restricts both. What
+    was recorded stays where it is, so a check as of an earlier moment answers as it did. A merge cannot be undone; a
+    record is merged once, and one that others were merged into cannot become a duplicate itself (409).
+    """
+    return merging.merge(
+        act.session,
+        survivor_id=subject_id,
+        duplicate_id=sent["duplicate"],
+        source="reported",
+        reason=sent["reason"],
+        actor=act.actor,
+        at=act.at,
+    )
 
 
 @blueprint.route("/v1/subjects/<id(sub):subject_id>/restriction", methods=["POST"])
@@ -148,11 +195,12 @@ def restrict(act: Act, sent: dict[str, Any], *, subject_id: str) -> ShownRestric
 
     While it is restricted, every check says no.
     """
-    if identity.find_subject(act.session, SubjectReference(id=subject_id)) is None:
+    found = identity.find_subject(act.session, SubjectReference(id=subject_id))
+    if found is None:
         raise SubjectUnknownError
     change = restriction.restrict if sent["restricted"] else restriction.lift
-    change(act.session, subject_id=subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
-    return ShownRestriction(subject_id=subject_id, is_restricted=sent["restricted"])
+    change(act.session, subject_id=found.subject_id, reason=sent["reason"], actor=act.actor, at=act.at)
+    return ShownRestriction(subject_id=found.subject_id, is_restricted=sent["restricted"])
 
 
 def _clear(revealed: RevealedSubject) -> dict[str, Any]:

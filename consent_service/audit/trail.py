@@ -55,6 +55,7 @@ TYPES: Final = frozenset(
         "signup.replaced",
         "signup.requested",
         "subject.created",
+        "subject.merged",
         "subject.restricted",
         "subject.restriction_lifted",
         "subject.revealed",

@@ -1,6 +1,6 @@
 """Reads the ledger for people and papers: entries with the names of what they refer to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, select, tuple_
@@ -14,6 +14,7 @@ from consent_service.consent.rules import Entry
 from consent_service.consent.sources import Source
 from consent_service.db.session import controller_of
 from consent_service.registry import notices, purposes
+from consent_service.subjects import members
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +60,27 @@ def of_declaration(session: Session, *, consent_id: str, at: datetime) -> tuple[
 
 
 def find_ending(session: Session, *, given: RecordedEntry, at: datetime) -> RecordedEntry | None:
-    """Find the act that ended a yes: the first no of its series after it, whatever declaration that belongs to."""
-    found = _read(
+    """Find the act that ended a yes: the first no of its series after it, whatever declaration that belongs to.
+
+    A no of another record of the same person ends it too, and counts from the merge where it is older (WD-12).
+    """
+    own = _read(
         session,
         _entries(session, and_(facts.in_series(given.series), LedgerEntry.kind.not_in(tuple(rules.GIVEN))), at)
         .where(tuple_(LedgerEntry.effective_at, LedgerEntry.seq) > tuple_(given.effective_at, given.seq))
         .order_by(LedgerEntry.effective_at, LedgerEntry.seq)
         .limit(1),
     )
-    return found[0] if found else None
+    found = (*own, *_noes_of_others(session, given, at))
+    return min(found, key=lambda entry: (entry.effective_at, entry.seq), default=None)
 
 
 def latest_of_subject(session: Session, *, subject_id: str, at: datetime) -> tuple[RecordedEntry, ...]:
-    """List the entry of each series of a person that counts at a moment."""
-    series = (LedgerEntry.purpose_id, LedgerEntry.channel, LedgerEntry.contact_point_id)
+    """List the entry of each series of a person that counts at a moment, under any of their ids."""
+    series = (LedgerEntry.purpose_id, LedgerEntry.channel, LedgerEntry.contact_point_id, LedgerEntry.subject_id)
     return _read(
         session,
-        _entries(session, LedgerEntry.subject_id == subject_id, at)
+        _entries(session, _about(session, subject_id), at)
         .ext(distinct_on(*series))
         .order_by(*series, LedgerEntry.effective_at.desc(), LedgerEntry.seq.desc()),
     )
@@ -85,7 +90,7 @@ def newest_of_subject(
     session: Session, *, subject_id: str, before: tuple[datetime, int] | None, limit: int
 ) -> tuple[RecordedEntry, ...]:
     """List entries about a person by when they were recorded, newest first, from `before` (recorded_at, seq) on."""
-    query = _all(session).where(LedgerEntry.subject_id == subject_id)
+    query = _all(session).where(_about(session, subject_id))
     if before is not None:
         query = query.where(tuple_(LedgerEntry.recorded_at, LedgerEntry.seq) < tuple_(*before))
     return _read(session, query.order_by(LedgerEntry.recorded_at.desc(), LedgerEntry.seq.desc()).limit(limit))
@@ -110,6 +115,30 @@ def status_of(session: Session, entry: RecordedEntry, *, at: datetime) -> str:
 
 
 _Found = Select[LedgerEntry]
+
+
+def _noes_of_others(session: Session, given: RecordedEntry, at: datetime) -> list[RecordedEntry]:
+    """List what other records of the person say against a yes, with the moment from which each counts against it.
+
+    Of what was said before the merge only the last word of each series counts, and from the merge on.
+    """
+    joined = {each: moment for each, moment in members.joined_at(session, given.subject_id).items() if moment <= at}
+    if not joined:
+        return []
+    same = and_(LedgerEntry.purpose_id == given.purpose_id, LedgerEntry.channel == given.channel)
+    rows = _entries(session, and_(LedgerEntry.subject_id.in_(tuple(joined)), same), at)
+    said = _read(session, rows.order_by(LedgerEntry.effective_at, LedgerEntry.seq))
+    last_before = {entry.series: entry for entry in said if entry.effective_at <= joined[entry.subject_id]}
+    counting = (
+        replace(entry, effective_at=max(entry.effective_at, joined[entry.subject_id]))
+        for entry in said
+        if entry.effective_at > joined[entry.subject_id] or last_before[entry.series] is entry
+    )
+    return [entry for entry in counting if entry.kind not in rules.GIVEN and entry.effective_at >= given.effective_at]
+
+
+def _about(session: Session, subject_id: str) -> ColumnElement[bool]:
+    return LedgerEntry.subject_id.in_(members.ids_of(session, subject_id))
 
 
 def _entries(session: Session, where: ColumnElement[bool], at: datetime) -> _Found:

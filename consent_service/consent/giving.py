@@ -35,17 +35,17 @@ def give(
     request's addresses.
     """
     point = _verified_point(session, waiting, contact, at)
-    locks.lock_subject(session, point.subject_id)
-    personal_fields.record(session, subject_id=point.subject_id, values=waiting.answer.personal_fields, at=at)
+    subject_id = locks.lock_subject(session, point.subject_id)
+    personal_fields.record(session, subject_id=subject_id, values=waiting.answer.personal_fields, at=at)
     proved = [each for each in waiting.boxes if each.confirmation == proved_by]
     for each in proved:
-        _give_one(session, each, point=point, waiting=waiting, confirmation=confirmation, at=at)
+        _give_one(session, each, subject_id=subject_id, point=point, waiting=waiting, confirmation=confirmation, at=at)
     consent_ids = tuple(each.consent_id for each in proved)
     signup_requests.complete(
-        session, request_id=waiting.request_id, consent_ids=consent_ids, subject_id=point.subject_id, at=at
+        session, request_id=waiting.request_id, consent_ids=consent_ids, subject_id=subject_id, at=at
     )
-    _note(session, waiting.request_id, point.subject_id, consent_ids, at)
-    return point.subject_id, consent_ids
+    _note(session, waiting.request_id, subject_id, consent_ids, at)
+    return subject_id, consent_ids
 
 
 def _verified_point(session: Session, waiting: WaitingRequest, contact: ContactValue, at: datetime) -> FoundPoint:
@@ -61,15 +61,17 @@ def _give_one(
     session: Session,
     each: RequestedBox,
     *,
+    subject_id: str,
     point: FoundPoint,
     waiting: WaitingRequest,
     confirmation: ActEvidence,
     at: datetime,
 ) -> None:
     """Append one confirmed consent with its evidence."""
+    reaches_point = fields.point_kind(each.box.channel) is not None
     series = Series(
-        subject_id=point.subject_id,
-        contact_point_id=point.id if fields.point_kind(each.box.channel) is not None else None,
+        subject_id=point.subject_id if reaches_point else subject_id,
+        contact_point_id=point.id if reaches_point else None,
         purpose_id=each.purpose_id,
         channel=each.box.channel,
     )
@@ -84,7 +86,7 @@ def _give_one(
         submission = submission.with_signals(mail_accepted_at=mailed_at.isoformat() if mailed_at else None)
     evidence_id = evidence.record(
         session,
-        subject_id=point.subject_id,
+        subject_id=series.subject_id,
         consent_id=each.consent_id,
         box=each.box,
         acts={"submission": submission, "confirmation": confirmation},

@@ -13,6 +13,7 @@ from consent_service.audit.trail import Actor
 from consent_service.consent.models import LedgerEntry
 from consent_service.consent.sources import NO_SOURCE, Source
 from consent_service.db.session import controller_of
+from consent_service.subjects import members
 
 Kind = Literal["given", "renewed", "refused", "withdrawn", "revoked"]
 
@@ -28,7 +29,10 @@ _AUDITED: Final[dict[Kind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What a consent holds for: a contact point (none for `web` and `push`), a purpose and a channel of a subject."""
+    """What a consent holds for: a contact point (none for `web` and `push`), a purpose and a channel of a subject.
+
+    With a contact point, `subject_id` is the record that the point stays with, also where it was merged into another.
+    """
 
     subject_id: str
     contact_point_id: str | None
@@ -129,7 +133,8 @@ def moment_after(session: Session, *, subject_id: str, at: datetime) -> datetime
     """
     last = session.scalar(
         select(func.max(LedgerEntry.effective_at)).where(
-            LedgerEntry.controller_id == controller_of(session), LedgerEntry.subject_id == subject_id
+            LedgerEntry.controller_id == controller_of(session),
+            LedgerEntry.subject_id.in_(members.ids_of(session, subject_id)),
         )
     )
     return at if last is None else max(at, last + _STEP)
@@ -180,4 +185,24 @@ def _next_moment(session: Session, series: Series, at: datetime) -> datetime:
         .order_by(LedgerEntry.effective_at.desc(), LedgerEntry.seq.desc())
         .limit(1)
     )
-    return at if last is None else max(at, last + _STEP)
+    before = (*_last_of_others(session, series), *([] if last is None else [last]))
+    return max(at, *(moment + _STEP for moment in before)) if before else at
+
+
+def _last_of_others(session: Session, series: Series) -> tuple[datetime, ...]:
+    """List what an act has to come after where records were merged: each merge, and the others' acts on the matter.
+
+    A no of one record counts against a yes of another, so the order of the two must not hang on the nodes' clocks.
+    """
+    others = members.joined_at(session, series.subject_id)
+    if not others:
+        return ()
+    last = session.scalar(
+        select(func.max(LedgerEntry.effective_at)).where(
+            LedgerEntry.controller_id == controller_of(session),
+            LedgerEntry.subject_id.in_(tuple(others)),
+            LedgerEntry.purpose_id == series.purpose_id,
+            LedgerEntry.channel == series.channel,
+        )
+    )
+    return (*others.values(), *([] if last is None else [last]))

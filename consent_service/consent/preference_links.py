@@ -21,7 +21,7 @@ from consent_service.db.session import controller_of
 from consent_service.delivery import outbox
 from consent_service.errors import LinkExpiredError, LinkInvalidError
 from consent_service.registry import purposes
-from consent_service.subjects import fields, identity
+from consent_service.subjects import fields, identity, members
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import FoundPoint
 from consent_service.vault import keys
@@ -139,7 +139,7 @@ def settle(session: Session, visitor: Visitor) -> Visitor:
     if visitor.contact is None or not visitor.can_give:
         return visitor
     point = identity.find_point(session, visitor.contact)
-    return replace(visitor, point=point, subject_id=point.subject_id if point is not None else None)
+    return replace(visitor, point=point, subject_id=_person(session, point))
 
 
 def become_known(session: Session, visitor: Visitor, *, at: datetime) -> Visitor:
@@ -194,13 +194,17 @@ def _sender_visitor(session: Session, link: SenderLink) -> Visitor:
     return Visitor(
         contact=contact,
         masked=fields.mask(contact) if contact is not None else "",
-        subject_id=point.subject_id if point is not None else None,
+        subject_id=_person(session, point),
         point=point,
         can_give=False,
         purpose=purpose,
         channel=link.channel,
         address_hash=link.address_hash,
     )
+
+
+def _person(session: Session, point: FoundPoint | None) -> str | None:
+    return None if point is None else members.survivor_of(session, point.subject_id)
 
 
 def _open(session: Session, row: PreferenceRequest) -> ContactValue:

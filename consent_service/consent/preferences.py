@@ -25,7 +25,7 @@ from consent_service.errors import LinkInvalidError
 from consent_service.registry import boxes, notices, purposes
 from consent_service.registry.boxes import ShownBox
 from consent_service.registry.purposes import Purpose
-from consent_service.subjects import fields, identity
+from consent_service.subjects import fields, identity, members
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import FoundPoint, SubjectReference
 
@@ -189,10 +189,11 @@ def _give(
     assert visitor.subject_id is not None  # noqa: S101 - become_known promises it
     purpose = purposes.get(session, key=box.purpose)
     point = visitor.point if fields.point_kind(box.channel) is not None else None
-    series = Series(visitor.subject_id, point.id if point else None, purpose.id, box.channel)
+    owner, point_id = (point.subject_id, point.id) if point else (visitor.subject_id, None)
+    series = Series(owner, point_id, purpose.id, box.channel)
     consent_id = ledger.new_consent_id(at)
     evidence_id = evidence.record(
-        session, subject_id=visitor.subject_id, consent_id=consent_id, box=box, acts={"preference_centre": act}, at=at
+        session, subject_id=owner, consent_id=consent_id, box=box, acts={"preference_centre": act}, at=at
     )
     ledger.append(
         session,
@@ -294,7 +295,10 @@ def _history(session: Session, visitor: Visitor, language: str) -> tuple[History
     titles = dict(_titles(session, language))
     rows = session.scalars(
         select(LedgerEntry)
-        .where(LedgerEntry.controller_id == controller_of(session), LedgerEntry.subject_id == visitor.subject_id)
+        .where(
+            LedgerEntry.controller_id == controller_of(session),
+            LedgerEntry.subject_id.in_(members.ids_of(session, visitor.subject_id)),
+        )
         .order_by(LedgerEntry.recorded_at.desc(), LedgerEntry.seq.desc())
         .limit(HISTORY_ROWS)
     )

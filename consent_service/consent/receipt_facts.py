@@ -94,9 +94,11 @@ def gather(session: Session, *, consent_id: str, public_url: str, at: datetime) 
 def _pseudonym(session: Session, record: ConsentRecord) -> uuid.UUID:
     """Derive the person's name in receipts under the controller's own key: stable there, and equal nowhere else.
 
-    While nobody has confirmed yet there may be no person, and then the declaration stands for one.
+    While nobody has confirmed yet there may be no person, and then the declaration stands for one. A receipt stays as
+    it was when the record that it belongs to is merged into another.
     """
-    index = keys.index(session, kind="receipt_subject", value=record.subject_id or record.consent_id)
+    known = record.entries[0].subject_id if record.entries else record.subject_id
+    index = keys.index(session, kind="receipt_subject", value=known or record.consent_id)
     return custom_uuid(index)
 
 

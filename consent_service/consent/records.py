@@ -10,6 +10,7 @@ from consent_service.consent import entries, requested, rules
 from consent_service.consent.entries import RecordedEntry
 from consent_service.consent.requested import Requested
 from consent_service.errors import ConsentUnknownError, IdentifierInvalidError
+from consent_service.subjects import members
 
 __all__ = [
     "ConsentRecord",
@@ -113,7 +114,7 @@ def get(session: Session, *, consent_id: str, at: datetime) -> ConsentRecord:
     waiting = requested.find(session, consent_id=consent_id, at=at)
     if waiting is None:
         raise ConsentUnknownError
-    return _from_request(waiting)
+    return _from_request(session, waiting)
 
 
 def current(session: Session, *, subject_id: str, at: datetime) -> tuple[CurrentConsent, ...]:
@@ -150,7 +151,7 @@ def _from_ledger(session: Session, own: tuple[RecordedEntry, ...], at: datetime)
     given = next((entry for entry in reversed(own) if entry.kind in rules.GIVEN), None)
     return ConsentRecord(
         consent_id=last.consent_id,
-        subject_id=last.subject_id,
+        subject_id=members.survivor_of(session, last.subject_id),
         contact_point_id=last.contact_point_id,
         purpose_id=last.purpose_id,
         purpose=last.purpose,
@@ -171,10 +172,10 @@ def _from_ledger(session: Session, own: tuple[RecordedEntry, ...], at: datetime)
     )
 
 
-def _from_request(waiting: Requested) -> ConsentRecord:
+def _from_request(session: Session, waiting: Requested) -> ConsentRecord:
     return ConsentRecord(
         consent_id=waiting.consent_id,
-        subject_id=waiting.subject_id,
+        subject_id=None if waiting.subject_id is None else members.survivor_of(session, waiting.subject_id),
         contact_point_id=waiting.contact_point_id,
         purpose_id=waiting.purpose_id,
         purpose=waiting.purpose,
@@ -196,17 +197,19 @@ def _from_request(waiting: Requested) -> ConsentRecord:
 
 
 def _standing(session: Session, entry: RecordedEntry, at: datetime) -> CurrentConsent:
+    # The entry is the last of its own series, so what ends it can only be a no of another record of the person.
+    ending = entries.find_ending(session, given=entry, at=at) if entry.kind in rules.GIVEN else None
     return CurrentConsent(
         purpose_id=entry.purpose_id,
         purpose=entry.purpose,
         channel=entry.channel,
         contact_point_id=entry.contact_point_id,
-        status=entries.status_of(session, entry, at=at),
+        status=entries.status_of(session, ending or entry, at=at),
         consent_id=entry.consent_id,
         legal_basis=entry.legal_basis,
         notice_version=entry.notice_version,
         language=entry.language,
-        since=entry.effective_at,
+        since=(ending or entry).effective_at,
         confirmed_at=entry.confirmed_at,
         expires_at=entry.expires_at,
     )

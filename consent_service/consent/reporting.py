@@ -264,7 +264,7 @@ def _settle(
     actor: Actor,
     at: datetime,
 ) -> dict[tuple[str, str], CapturedConsent]:
-    locks.lock_subject(session, subject_id)
+    subject_id = locks.lock_subject(session, subject_id)
     personal_fields.record(session, subject_id=subject_id, values=report.personal_fields, at=at)
     return {
         (each.decision.purpose, each.decision.channel): _append(session, report, act, each, subject_id, actor, at)
@@ -284,7 +284,8 @@ def _append(
     point = None
     if each.contact is not None:
         point = identity.attach_point(session, subject_id=subject_id, contact=each.contact, verified_at=None, at=at)
-    series = Series(subject_id, point.id if point else None, each.purpose.id, each.decision.channel)
+    owner, point_id = (point.subject_id, point.id) if point else (subject_id, None)
+    series = Series(owner, point_id, each.purpose.id, each.decision.channel)
     if not each.decision.granted:
         signup_requests.cancel_for(
             session,
@@ -301,7 +302,7 @@ def _append(
     consent_id = ledger.new_consent_id(at)
     noted = replace(act, form_id=report.form_id, form_version=report.form_version, language=report.language)
     evidence_id = evidence.record(
-        session, subject_id=subject_id, consent_id=consent_id, box=each.box, acts={"report": noted}, at=at
+        session, subject_id=owner, consent_id=consent_id, box=each.box, acts={"report": noted}, at=at
     )
     kind: Kind = ("renewed" if given else "given") if granted else ("withdrawn" if given else "refused")
     ledger.append(

@@ -12,7 +12,7 @@ from consent_service.consent.models import RequestedConsent, SignupRequest
 from consent_service.db.session import controller_of
 from consent_service.registry import notices, purposes
 from consent_service.registry.purposes import Purpose
-from consent_service.subjects import fields, identity
+from consent_service.subjects import fields, identity, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def list_of_subject(session: Session, *, subject_id: str, at: datetime) -> tuple
         _asked(session)
         .where(
             or_(
-                SignupRequest.subject_id == subject_id,
+                SignupRequest.subject_id.in_(members.ids_of(session, subject_id)),
                 SignupRequest.email_index.in_(own),
                 SignupRequest.phone_index.in_(own),
             ),

@@ -24,7 +24,7 @@ from consent_service.consent.models import RequestedConsent, SignupRequest, SmsC
 from consent_service.db.session import controller_of
 from consent_service.delivery import outbox
 from consent_service.registry import purposes
-from consent_service.subjects import locks
+from consent_service.subjects import locks, members
 from consent_service.subjects.fields import ContactValue
 from consent_service.vault import keys
 
@@ -185,7 +185,7 @@ def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
     rows = session.execute(
         select(SignupRequest.email_index, SignupRequest.phone_index).where(
             SignupRequest.controller_id == controller_of(session),
-            SignupRequest.subject_id == subject_id,
+            SignupRequest.subject_id.in_(members.ids_of(session, subject_id)),
             SignupRequest.sealed.is_not(None),
         )
     )
@@ -208,7 +208,7 @@ def cancel_for(
     indexes = [index for contact in contacts if (index := _index(session, contact)) is not None]
     about: list[ColumnElement[bool]] = [SignupRequest.email_index.in_(indexes), SignupRequest.phone_index.in_(indexes)]
     if subject_id is not None:
-        about.append(SignupRequest.subject_id == subject_id)
+        about.append(SignupRequest.subject_id.in_(members.ids_of(session, subject_id)))
     request_ids = session.scalars(
         select(SignupRequest.id).where(
             SignupRequest.controller_id == controller_of(session), or_(*about), SignupRequest.sealed.is_not(None)

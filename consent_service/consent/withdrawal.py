@@ -20,7 +20,7 @@ from consent_service.db.session import controller_of
 from consent_service.errors import FieldProblem, InvalidInputError, SubjectUnknownError
 from consent_service.registry import notices, purposes
 from consent_service.registry.purposes import Purpose
-from consent_service.subjects import fields, identity, locks, suppression
+from consent_service.subjects import fields, identity, locks, members, suppression
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import FoundSubject, SubjectReference
 from consent_service.vault import keys
@@ -104,9 +104,11 @@ def hold(session: Session, reference: SubjectReference) -> FoundSubject | None:
     Whoever gives takes the same locks in the same order, so a yes that is under way is either seen or cancelled.
     """
     found = identity.find_subject(session, reference)
-    locks.lock_indexes(session, _indexes(session, reference, found))
-    # Who holds the address may have changed while this waited.
+    held = _indexes(session, reference, found)
+    locks.lock_indexes(session, held)
+    # Who holds the address may have changed while this waited, and so may which records are one person.
     found = identity.find_subject(session, reference)
+    locks.lock_indexes(session, _indexes(session, reference, found) - held)
     if found is not None:
         locks.lock_subject(session, found.subject_id)
     return found
@@ -198,19 +200,26 @@ def _targets(
             kind = fields.point_kind(offered)
             if kind is None:
                 series.add(Series(subject_id, None, purpose_id, offered))
-            series |= {Series(subject_id, point.id, purpose_id, offered) for point in points if point.kind == kind}
+            series |= {
+                Series(point.subject_id, point.id, purpose_id, offered) for point in points if point.kind == kind
+            }
     meant = (each for each in series if each.purpose_id in keys and channel in {None, each.channel})
-    ordered = sorted(meant, key=lambda each: (keys[each.purpose_id], each.channel, each.contact_point_id or ""))
+    ordered = sorted(
+        meant, key=lambda each: (keys[each.purpose_id], each.channel, each.contact_point_id or each.subject_id)
+    )
     return [(each, keys[each.purpose_id]) for each in ordered]
 
 
 def _acted_on(session: Session, subject_id: str) -> Iterable[Series]:
     rows = session.execute(
-        select(LedgerEntry.contact_point_id, LedgerEntry.purpose_id, LedgerEntry.channel)
-        .where(LedgerEntry.controller_id == controller_of(session), LedgerEntry.subject_id == subject_id)
+        select(LedgerEntry.subject_id, LedgerEntry.contact_point_id, LedgerEntry.purpose_id, LedgerEntry.channel)
+        .where(
+            LedgerEntry.controller_id == controller_of(session),
+            LedgerEntry.subject_id.in_(members.ids_of(session, subject_id)),
+        )
         .distinct()
     )
-    return (Series(subject_id, row.contact_point_id, row.purpose_id, row.channel) for row in rows)
+    return (Series(row.subject_id, row.contact_point_id, row.purpose_id, row.channel) for row in rows)
 
 
 def _indexes(session: Session, reference: SubjectReference, found: FoundSubject | None) -> set[bytes]:

@@ -1,4 +1,4 @@
-"""Who is meant, and the only home of contact points: finding, creating, verifying and revealing."""
+"""Who is meant, and the only home of contact points: finding, creating, verifying and opening them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from consent_service.audit import trail
 from consent_service.audit.trail import Actor
 from consent_service.db.session import controller_of
 from consent_service.errors import SubjectUnknownError
-from consent_service.subjects import fields, personal_fields
+from consent_service.subjects import fields, members
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.models import ContactPoint, ExternalId, Subject
 from consent_service.vault import keys
@@ -42,7 +42,7 @@ class SubjectReference:
 
 @dataclass(frozen=True, slots=True)
 class FoundPoint:
-    """A contact point that a subject holds now."""
+    """A contact point that a subject holds now; `subject_id` is the record that it stays with, also after a merge."""
 
     id: str
     subject_id: str
@@ -52,7 +52,7 @@ class FoundPoint:
 
 @dataclass(frozen=True, slots=True)
 class FoundSubject:
-    """Who a reference means, and the contact point it names where that is theirs."""
+    """Who a reference means, by the id that they go by, and the contact point it names where that is theirs."""
 
     subject_id: str
     point: FoundPoint | None
@@ -66,16 +66,6 @@ class MaskedContactPoint:
     kind: str
     masked: str
     verified_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class RevealedSubject:
-    """The clear values of a person; whoever gets this has been written into the audit log."""
-
-    subject_id: str
-    contact_points: tuple[tuple[str, str], ...] = field(repr=False)
-    external_ids: tuple[tuple[str, str], ...] = field(repr=False)
-    personal_fields: tuple[tuple[str, str], ...] = field(repr=False)
 
 
 def create(session: Session, *, at: datetime, actor: Actor) -> str:
@@ -100,14 +90,18 @@ def find_subject(
 ) -> FoundSubject | None:
     """Find who is meant, or None. A verified holder of an address goes before anybody who is only reported under it.
 
-    `until` asks who held the address at a moment of the past.
+    Of records that were merged it is the one that goes on. `until` asks who held the address at a moment of the past,
+    before a merge that came later.
     """
     if reference.contact is not None:
         point = find_point(session, reference.contact, until=until)
-        return None if point is None else FoundSubject(point.subject_id, point)
-    subject_id = _by_id(session, reference.id) if reference.id else _by_external_id(session, reference.external_id)
-    if subject_id is None:
+        if point is None:
+            return None
+        return FoundSubject(members.survivor_of(session, point.subject_id, until=until), point)
+    known = _by_id(session, reference.id) if reference.id else _by_external_id(session, reference.external_id)
+    if known is None:
         return None
+    subject_id = members.survivor_of(session, known, until=until)
     if reference.contact_point is None:
         return FoundSubject(subject_id, None)
     return FoundSubject(subject_id, find_point(session, reference.contact_point, subject_id=subject_id, until=until))
@@ -119,7 +113,7 @@ def find_point(
     """Find who holds an address now, or held it at a moment: the verified holder, else the one reported last."""
     query = _under_address(session, contact).limit(1)
     if subject_id is not None:
-        query = query.where(ContactPoint.subject_id == subject_id)
+        query = query.where(ContactPoint.subject_id.in_(members.ids_of(session, subject_id, until=until)))
     if until is None:
         query = query.where(ContactPoint.holder_until.is_(None)).order_by(
             ContactPoint.verified_at.is_(None), ContactPoint.holder_from.desc(), ContactPoint.id
@@ -162,7 +156,7 @@ def list_points(session: Session, *, subject_id: str) -> tuple[FoundPoint, ...]:
         select(ContactPoint.id, ContactPoint.subject_id, ContactPoint.kind, ContactPoint.verified_at)
         .where(
             ContactPoint.controller_id == controller_of(session),
-            ContactPoint.subject_id == subject_id,
+            ContactPoint.subject_id.in_(members.ids_of(session, subject_id)),
             ContactPoint.holder_until.is_(None),
         )
         .order_by(ContactPoint.holder_from, ContactPoint.id)
@@ -176,7 +170,7 @@ def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
         session.scalars(
             select(ContactPoint.blind_index).where(
                 ContactPoint.controller_id == controller_of(session),
-                ContactPoint.subject_id == subject_id,
+                ContactPoint.subject_id.in_(members.ids_of(session, subject_id)),
                 ContactPoint.holder_until.is_(None),
             )
         )
@@ -188,7 +182,7 @@ def verified_indexes(session: Session, *, subject_id: str) -> dict[tuple[str, by
     rows = session.execute(
         select(ContactPoint.id, ContactPoint.kind, ContactPoint.blind_index).where(
             ContactPoint.controller_id == controller_of(session),
-            ContactPoint.subject_id == subject_id,
+            ContactPoint.subject_id.in_(members.ids_of(session, subject_id)),
             ContactPoint.verified_at.is_not(None),
             ContactPoint.holder_until.is_(None),
         )
@@ -274,45 +268,13 @@ def list_contact_points(session: Session, *, subject_id: str) -> tuple[MaskedCon
     if _by_id(session, subject_id) is None:
         raise SubjectUnknownError
     return tuple(
-        MaskedContactPoint(point.id, point.kind, fields.mask(_open_point(session, point)), point.verified_at)
+        MaskedContactPoint(point.id, point.kind, fields.mask(open_point(session, point)), point.verified_at)
         for point in list_points(session, subject_id=subject_id)
     )
 
 
 def open_point(session: Session, point: FoundPoint) -> ContactValue:
     """Open one contact point for an act of the service itself, such as masking it or mailing its holder."""
-    return _open_point(session, point)
-
-
-def reveal(session: Session, *, subject_id: str, reason: str, actor: Actor, at: datetime) -> RevealedSubject:
-    """Give the clear values of a person and write down who looked and why (GDPR Art. 5(2)).
-
-    Raises InvalidInputError without a reason, SubjectUnknownError, and KeyDestroyedError after erasure.
-    """
-    trail.demand_reason(reason)
-    if _by_id(session, subject_id) is None:
-        raise SubjectUnknownError
-    revealed = RevealedSubject(
-        subject_id=subject_id,
-        contact_points=tuple(
-            (point.kind, _open_point(session, point).value) for point in list_points(session, subject_id=subject_id)
-        ),
-        external_ids=_open_external_ids(session, subject_id),
-        personal_fields=personal_fields.open_all(session, subject_id=subject_id),
-    )
-    trail.record(
-        session,
-        type="subject.revealed",
-        at=at,
-        actor=actor,
-        stream=f"subject:{subject_id}",
-        payload={"subject": subject_id, "reason": reason},
-        subject_id=subject_id,
-    )
-    return revealed
-
-
-def _open_point(session: Session, point: FoundPoint) -> ContactValue:
     sealed = session.scalars(
         select(ContactPoint.sealed).where(
             ContactPoint.controller_id == controller_of(session), ContactPoint.id == point.id
@@ -322,28 +284,6 @@ def _open_point(session: Session, point: FoundPoint) -> ContactValue:
         session, sealed, subject_id=point.subject_id, table="contact_point", column="sealed", row_id=point.id
     ).decode()
     return fields.parse(point.kind, clear)
-
-
-def _open_external_ids(session: Session, subject_id: str) -> tuple[tuple[str, str], ...]:
-    rows = session.execute(
-        select(ExternalId.system, ExternalId.sealed)
-        .where(ExternalId.controller_id == controller_of(session), ExternalId.subject_id == subject_id)
-        .order_by(ExternalId.system, ExternalId.created_at)
-    )
-    return tuple(
-        (
-            row.system,
-            keys.unseal_for_subject(
-                session,
-                row.sealed,
-                subject_id=subject_id,
-                table="external_id",
-                column="sealed",
-                row_id=f"{row.system}:{subject_id}",
-            ).decode(),
-        )
-        for row in rows
-    )
 
 
 def _end_claims(session: Session, *, contact: ContactValue, at: datetime, but: str | None = None) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from consent_service.db.session import controller_of
+from consent_service.subjects import members
 from consent_service.subjects.fields import ContactValue
 from consent_service.vault import keys
 
@@ -26,9 +27,24 @@ def lock_indexes(session: Session, indexes: Iterable[bytes]) -> None:
         _lock(session, b"address" + blind)
 
 
-def lock_subject(session: Session, subject_id: str) -> None:
-    """Wait until no other act on this person runs."""
-    _lock(session, b"subject" + subject_id.encode())
+def lock_subject(session: Session, subject_id: str) -> str:
+    """Wait until no other act on this person runs, under whichever of their ids; return the one they go by.
+
+    The lock of the record that goes on is the lock of the person.
+    """
+    known = members.survivor_of(session, subject_id)
+    _lock(session, b"subject" + known.encode())
+    # A merge holds the locks of both records, and may have been what this waited for.
+    survivor = members.survivor_of(session, subject_id)
+    if survivor != known:
+        _lock(session, b"subject" + survivor.encode())
+    return survivor
+
+
+def lock_records(session: Session, subject_ids: Iterable[str]) -> None:
+    """Wait until no other act on any of these records runs; taken in the order of their ids."""
+    for subject_id in sorted(set(subject_ids)):
+        _lock(session, b"subject" + subject_id.encode())
 
 
 def _lock(session: Session, what: bytes) -> None:

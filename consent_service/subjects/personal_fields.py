@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service.db.session import controller_of
+from consent_service.subjects import members
 from consent_service.subjects.models import PersonalField
 from consent_service.vault import keys
 
@@ -29,23 +30,30 @@ def record(session: Session, *, subject_id: str, values: tuple[tuple[str, str], 
 
 
 def open_all(session: Session, *, subject_id: str) -> tuple[tuple[str, str], ...]:
-    """Open the personal fields of a person, by name; raises KeyDestroyedError after erasure."""
+    """Open the personal fields of a person, by name; raises KeyDestroyedError after erasure.
+
+    Where records were merged, what was told last under any of their ids holds.
+    """
     rows = session.execute(
-        select(PersonalField.name, PersonalField.sealed)
-        .where(PersonalField.controller_id == controller_of(session), PersonalField.subject_id == subject_id)
-        .order_by(PersonalField.name)
+        select(PersonalField.name, PersonalField.subject_id, PersonalField.sealed)
+        .where(
+            PersonalField.controller_id == controller_of(session),
+            PersonalField.subject_id.in_(members.ids_of(session, subject_id)),
+        )
+        .order_by(PersonalField.name, PersonalField.updated_at)
     )
+    latest = {row.name: row for row in rows}
     return tuple(
         (
             row.name,
             keys.unseal_for_subject(
                 session,
                 row.sealed,
-                subject_id=subject_id,
+                subject_id=row.subject_id,
                 table="personal_field",
                 column="sealed",
-                row_id=f"{subject_id}:{row.name}",
+                row_id=f"{row.subject_id}:{row.name}",
             ).decode(),
         )
-        for row in rows
+        for row in latest.values()
     )

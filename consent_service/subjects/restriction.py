@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
 from consent_service.db.session import controller_of
-from consent_service.subjects import locks
+from consent_service.subjects import locks, members
 from consent_service.subjects.models import RestrictionFact
 
 _STEP: Final = timedelta(microseconds=1)
@@ -21,14 +21,17 @@ def restrict(session: Session, *, subject_id: str, reason: str, actor: Actor, at
 
 
 def lift(session: Session, *, subject_id: str, reason: str, actor: Actor, at: datetime) -> bool:
-    """Lift the restriction. Returns whether this changed anything."""
+    """Lift the restriction, from every record of the person. Returns whether this changed anything."""
     return _record(session, subject_id=subject_id, kind="lifted", reason=reason, actor=actor, at=at)
 
 
 def is_restricted(session: Session, *, subject_id: str, until: datetime | None = None) -> bool:
-    """Say whether processing is restricted, by what was recorded up to a moment where one is given."""
-    fact = _latest(session, subject_id, until)
-    return fact is not None and fact.kind == "restricted"
+    """Say whether processing is restricted, by what was recorded up to a moment where one is given.
+
+    Of records that were merged by then, the restriction of any restricts the person (WD-12).
+    """
+    facts = (_latest(session, each, until) for each in members.ids_of(session, subject_id, until=until))
+    return any(fact is not None and fact.kind == "restricted" for fact in facts)
 
 
 def _latest(session: Session, subject_id: str, until: datetime | None) -> Row[str, datetime] | None:
@@ -42,10 +45,26 @@ def _latest(session: Session, subject_id: str, until: datetime | None) -> Row[st
 
 
 def _record(session: Session, *, subject_id: str, kind: str, reason: str, actor: Actor, at: datetime) -> bool:
-    locks.lock_subject(session, subject_id)
-    last = _latest(session, subject_id, None)
-    if (last.kind if last is not None else "lifted") == kind:
+    survivor = locks.lock_subject(session, subject_id)
+    if is_restricted(session, subject_id=survivor) == (kind == "restricted"):
         return False
+    for each in (survivor,) if kind == "restricted" else members.ids_of(session, survivor):
+        last = _latest(session, each, None)
+        if (last.kind if last is not None else "lifted") != kind:
+            _add(session, each, kind, last=last, reason=reason, actor=actor, at=at)
+    return True
+
+
+def _add(
+    session: Session,
+    subject_id: str,
+    kind: str,
+    *,
+    last: Row[str, datetime] | None,
+    reason: str,
+    actor: Actor,
+    at: datetime,
+) -> None:
     # As in the ledger: clocks of nodes cannot reorder facts.
     recorded_at = at if last is None else max(at, last.recorded_at + _STEP)
     entry = trail.record(
@@ -66,4 +85,3 @@ def _record(session: Session, *, subject_id: str, kind: str, reason: str, actor:
             audit_entry_id=entry,
         )
     )
-    return True

@@ -106,6 +106,12 @@ _ALL: Final = (
         "Only the person's own confirmed act may lift this (GDPR Art. 21).",
     ),
     ProblemType("restricted", 409, "Processing is restricted", "The person's data is restricted (GDPR Art. 18)."),
+    ProblemType(
+        "already_merged",
+        409,
+        "Merged already",
+        "A record is merged once, and one that others were merged into can only go on: merge into that one instead.",
+    ),
     ProblemType("idempotency_in_flight", 409, "The same call is still running", "Wait a moment and repeat the call."),
     ProblemType("link_expired", 410, "The link is too old", "Ask for a new one."),
     ProblemType(

@@ -57,6 +57,7 @@ CALLS: Mapping[str, Call] = {
     "GET /v1/subjects/<id(sub):subject_id>/consents": Call(),
     "GET /v1/subjects/<id(sub):subject_id>/history": Call(),
     "POST /v1/subjects/<id(sub):subject_id>/reveal": Call({"reason": "curious"}),
+    "POST /v1/subjects/<id(sub):subject_id>/merges": Call({"duplicate": "sub_" + "0" * 26, "reason": "spite"}),
     "POST /v1/subjects/<id(sub):subject_id>/restriction": Call({"restricted": True, "reason": "spite"}),
     "GET /v1/consents/<id(con):consent_id>": Call(),
     "GET /v1/consents/<id(con):consent_id>/evidence": Call(),

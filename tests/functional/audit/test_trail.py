@@ -19,7 +19,7 @@ from consent_service.consent import signup_requests
 from consent_service.crypto import canonical
 from consent_service.db.session import Database, controller_of
 from consent_service.registry.forms import FormVersion
-from consent_service.subjects import identity, restriction
+from consent_service.subjects import restriction, revealing
 from consent_service.subjects.models import Subject
 from consent_service.vault import keys
 from tests.acts import OLA, Stage, together
@@ -76,7 +76,7 @@ def busy(stage: Stage, form: FormVersion) -> Stage:
     stage.withdraw("nobody@kunde.example", at=NOON + 6 * HOUR)
     assert kari.subject_id is not None
     with stage.act() as session:
-        identity.reveal(
+        revealing.reveal(
             session, subject_id=kari.subject_id, reason="she called", actor=trail.SYSTEM, at=NOON + 7 * HOUR
         )
     return stage

@@ -12,7 +12,7 @@ from consent_service.audit.models import AuditEntry
 from consent_service.db.session import Database
 from consent_service.errors import InvalidInputError, SubjectUnknownError
 from consent_service.registry.forms import FormVersion
-from consent_service.subjects import identity, personal_fields
+from consent_service.subjects import identity, personal_fields, revealing
 from consent_service.subjects.identity import ExternalReference, FoundPoint, SubjectReference
 from consent_service.vault import keys
 from tests.acts import KARI, OLA, PHONE, Stage, contact, external
@@ -182,7 +182,7 @@ class TestReveal:
         assert subject_id is not None
 
         with stage.act() as session:
-            revealed = identity.reveal(
+            revealed = revealing.reveal(
                 session, subject_id=subject_id, reason="she called", actor=trail.Actor("operator", "opr_1"), at=NOON
             )
             looks = session.scalars(select(AuditEntry.type).where(AuditEntry.type == "subject.revealed")).all()
@@ -198,7 +198,7 @@ class TestReveal:
         person = a_person(session)
 
         with pytest.raises(InvalidInputError) as raised:
-            identity.reveal(
+            revealing.reveal(
                 session, subject_id=person.subject_id, reason=reason, actor=trail.Actor("operator", "opr_1"), at=NOON
             )
 
@@ -206,7 +206,7 @@ class TestReveal:
 
     def test_a_look_that_cannot_be_written_down_shows_nothing(self, session: Session) -> None:
         with pytest.raises(SubjectUnknownError):
-            identity.reveal(session, subject_id="sub_" + "0" * 26, reason="curious", actor=trail.SYSTEM, at=NOON)
+            revealing.reveal(session, subject_id="sub_" + "0" * 26, reason="curious", actor=trail.SYSTEM, at=NOON)
 
 
 class TestPersonalFields:

@@ -12,7 +12,7 @@ from consent_service.audit import trail
 from consent_service.consent import evidence
 from consent_service.db.session import Database, keyring_of
 from consent_service.errors import KeyDestroyedError, SealBrokenError
-from consent_service.subjects import identity
+from consent_service.subjects import identity, revealing
 from consent_service.vault import keys
 from consent_service.vault.models import ControllerKey, SubjectKey
 from tests.acts import KARI, OLA, Stage, contact
@@ -100,7 +100,7 @@ class TestDestroyedKey:
         with pytest.raises(KeyDestroyedError), stage.act() as session:
             identity.list_contact_points(session, subject_id=subject_id)
         with pytest.raises(KeyDestroyedError), stage.act() as session:
-            identity.reveal(session, subject_id=subject_id, **looks)
+            revealing.reveal(session, subject_id=subject_id, **looks)
         with pytest.raises(KeyDestroyedError), stage.act() as session:
             evidence.reveal(session, consent_id=consent_id, **looks)
 
