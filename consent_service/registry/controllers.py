@@ -117,6 +117,8 @@ def create(  # noqa: PLR0913 - one argument per setting, and each is named
         insert(models.Controller).values(controller_id=controller.controller_id, created_at=at, **_row(controller))
     )
     keys.create_for_controller(session, at=at)
+    if controller.signs_decisions:
+        keys.ensure_signing(session, at=at)
     trail.record(
         session, type="controller.created", at=at, actor=actor, stream=f"controller:{key}", payload={"key": key}
     )
@@ -166,6 +168,9 @@ def change_settings(session: Session, *, changed: Controller, actor: trail.Actor
     _demand_valid(changed)
     old, new = _row(before), _row(changed)
     names = sorted(name for name in new if new[name] != old[name])
+    if changed.signs_decisions:
+        # Here and not at the first check, for a check writes nothing.
+        keys.ensure_signing(session, at=at)
     if names:
         session.execute(
             update(models.Controller).where(models.Controller.controller_id == before.controller_id).values(**new)

@@ -8,16 +8,18 @@ from datetime import datetime
 from typing import Final, Literal
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from sqlalchemy.orm import Session
 
-from consent_service.crypto import blind_index, sealing
+from consent_service.crypto import blind_index, sealing, statements
 from consent_service.crypto.keyring import Key
 from consent_service.crypto.sealing import Context
+from consent_service.crypto.statements import SigningKey
 from consent_service.db.session import controller_of, keyring_of
 from consent_service.errors import KeyDestroyedError
 from consent_service.vault.models import ControllerKey, RequestKey, SubjectKey
 
-ControllerKeyKind = Literal["kek", "index", "suppression"]
+ControllerKeyKind = Literal["kek", "index", "suppression", "signing"]
 
 _KINDS: Final[tuple[ControllerKeyKind, ...]] = ("kek", "index", "suppression")
 _OPENED: Final = "vault_opened_controller_keys"
@@ -33,6 +35,35 @@ def create_for_controller(session: Session, *, at: datetime) -> None:
                 controller_id=controller_of(session), kind=kind, version=1, wrapped=wrapped, created_at=at
             )
         )
+
+
+def ensure_signing(session: Session, *, at: datetime) -> None:
+    """Create the key that signs this controller's statements, where there is none yet."""
+    root = keyring_of(session).newest("root")
+    wrapped = sealing.wrap_key(root, sealing.random_key(), context=_controller_context(session, "signing"))
+    session.execute(
+        insert_or_leave(ControllerKey)
+        .values(controller_id=controller_of(session), kind="signing", version=1, wrapped=wrapped, created_at=at)
+        .on_conflict_do_nothing()
+    )
+
+
+def open_signing(session: Session) -> SigningKey:
+    """Open the newest key that signs this controller's statements; raises KeyDestroyedError where there is none."""
+    return statements.open_key(_controller_key(session, "signing").secret)
+
+
+def list_signing(session: Session) -> tuple[SigningKey, ...]:
+    """Open every key that ever signed this controller's statements, the newest first; there may be none."""
+    rows = session.execute(
+        select(ControllerKey.wrapped)
+        .where(ControllerKey.controller_id == controller_of(session), ControllerKey.kind == "signing")
+        .order_by(ControllerKey.version.desc())
+    )
+    return tuple(
+        statements.open_key(_unwrap_with_root(session, row.wrapped, _controller_context(session, "signing")))
+        for row in rows
+    )
 
 
 def create_for_subject(session: Session, *, subject_id: str, at: datetime) -> None:
@@ -148,10 +179,14 @@ def _controller_key(session: Session, kind: ControllerKeyKind) -> Key:
         ).one_or_none()
         if row is None:
             raise KeyDestroyedError(f"controller {controller_of(session)} has no {kind} key")
-        root = keyring_of(session).get("root", sealing.key_version_of(row.wrapped))
-        secret = sealing.unwrap_key(root, row.wrapped, context=_controller_context(session, kind))
+        secret = _unwrap_with_root(session, row.wrapped, _controller_context(session, kind))
         opened[kind] = Key(version=row.version, secret=secret)
     return opened[kind]
+
+
+def _unwrap_with_root(session: Session, wrapped: bytes, context: Context) -> bytes:
+    root = keyring_of(session).get("root", sealing.key_version_of(wrapped))
+    return sealing.unwrap_key(root, wrapped, context=context)
 
 
 def _subject_key(session: Session, subject_id: str) -> bytes:

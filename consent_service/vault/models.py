@@ -8,7 +8,10 @@ from consent_service.db.types import ControllerId, Identifier, Moment, Sealed
 
 
 class ControllerKey(Base):
-    """A key of a controller, wrapped by the root key: `kek` wraps, `index` finds, `suppression` remembers."""
+    """A key of a controller, wrapped by the root key: `kek` wraps, `index` finds, `suppression` remembers.
+
+    `signing` signs statements about decisions, and is there only where the controller asked for them.
+    """
 
     __tablename__ = "controller_key"
     __table_args__ = (
