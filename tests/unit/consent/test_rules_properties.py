@@ -100,6 +100,7 @@ near_yes = st.builds(
     point_required=st.just(value=False),
     recipient=st.none(),
     restricted=st.just(value=False),
+    suppressions=st.just(()),
     latest=entries.filter(lambda entry: entry.kind in rules.GIVEN),
     superseded_by=st.none(),
     recalled=st.just(value=False),
@@ -112,6 +113,7 @@ near_another_basis = st.builds(
     offer=offers.map(
         lambda offer: replace(
             offer,
+            legal_basis="legitimate_interest",
             special_category=False,
             is_balanced=True,
             reservation_enabled=True,
@@ -129,8 +131,10 @@ near_another_basis = st.builds(
     relations=st.lists(
         relations.map(lambda each: replace(each, received_at_sale=True, opt_out_offered=True)), min_size=1, max_size=3
     ).map(tuple),
+    reservation=washes,
     point_since=moments.map(lambda moment: moment - 2000 * HOUR),
-    channel=st.sampled_from(["email", "sms", "phone", "phone", "post", "web"]),
+    country=st.just("NO"),
+    channel=st.sampled_from(["email", "phone", "post", "web"]),
 )
 facts_of_any_kind = all_facts | near_yes | near_another_basis
 
