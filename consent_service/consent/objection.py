@@ -1,9 +1,10 @@
 """The subject objects to direct marketing: no balancing and no override until they ask again (GDPR Art. 21)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -52,6 +53,21 @@ def object_to(
     recorded_at = ledger.moment_after(session, subject_id=found.subject_id, at=at)
     _insert(session, objection_id, found.subject_id, purpose_id, scope, reason, actor, recorded_at)
     return RecordedObjection(objection_id, found.subject_id, recorded_at)
+
+
+def channels_without_purpose(session: Session, *, subject_ids: Iterable[str]) -> frozenset[str | None]:
+    """Return the channels on which any of these people objected to all marketing; None where that was all of them."""
+    return frozenset(
+        session.scalars(
+            select(Objection.channel)
+            .where(
+                Objection.controller_id == controller_of(session),
+                Objection.subject_id.in_(list(subject_ids)),
+                Objection.purpose_id.is_(None),
+            )
+            .distinct()
+        )
+    )
 
 
 def _insert(

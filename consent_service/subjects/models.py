@@ -150,7 +150,6 @@ class RecipientKindFact(Base):
     contact_point_id: Mapped[str] = mapped_column(Identifier("cpt"), primary_key=True)
     recorded_at: Mapped[Moment] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    reason: Mapped[str]
     audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
 
 
