@@ -40,6 +40,13 @@ REPORT = {
     "decisions": [{"purpose": "survey", "channel": "email", "granted": False}],
     "evidence": {"method": "app", "act": "button_pressed", "occurred_at": "2026-03-02T12:00:00Z"},
 }
+SALE = {
+    "relation": "membership",
+    "sold_at": "2026-03-02T12:00:00Z",
+    "product_category": "skis",
+    "contact_point_received_at_sale": True,
+    "opt_out_offered": True,
+}
 #: An answer that lists or decides is given, about the stranger's own world.
 OWN_WORLD = frozenset({200})
 #: A call that makes something of one's own is about nobody else; its body is empty here and refused.
@@ -48,6 +55,9 @@ MAKES_OWN = Call({}, frozenset({422}))
 CALLS: Mapping[str, Call] = {
     "POST /v1/checks": Call({**ABOUT_HER, "purpose": "newsletter", "channel": "email"}, OWN_WORLD),
     "POST /v1/consents": Call(REPORT),
+    "POST /v1/customer-relations": Call({**ABOUT_HER, **SALE}),
+    "POST /v1/notice-deliveries": Call({**ABOUT_HER, "notice": "objection", "delivered_at": "2026-03-02T12:00:00Z"}),
+    "POST /v1/recipient-kinds": Call({**ABOUT_HER, "recipient_kind": "company", "reason": "spite"}),
     "POST /v1/withdrawals": Call(ABOUT_HER),
     "POST /v1/objections": Call(ABOUT_HER),
     "POST /v1/links": Call(ABOUT_HER),

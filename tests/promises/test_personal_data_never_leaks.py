@@ -97,6 +97,19 @@ def flies_through_the_api(canary: Person) -> str:
     assert ADDRESS in revealed.text
     call(company, f"/v1/subjects/{subject_id}/restriction", {"restricted": True, "reason": f"{NAME} asked"})
     call(company, f"/v1/subjects/{subject_id}/restriction", {"restricted": False, "reason": f"{NAME} asked"})
+    sale = {
+        "relation": "single_purchase",
+        "sold_at": "2026-03-02T12:00:00Z",
+        "product_category": "skis",
+        "contact_point_received_at_sale": True,
+        "opt_out_offered": True,
+        "sale_reference": f"{NAME}, {PHONE}",
+    }
+    assert call(company, "/v1/customer-relations", {"subject": person, **sale}).status_code == 201
+    told = {"subject": person, "notice": "objection", "delivered_at": "2026-03-02T12:00:00Z"}
+    assert call(company, "/v1/notice-deliveries", told).status_code == 201
+    kind = {"subject": person, "recipient_kind": "natural_person", "reason": f"{NAME} reads it"}
+    assert call(company, "/v1/recipient-kinds", kind).status_code == 201
     call(company, "/v1/objections", {"subject": person, "channel": "email", "reason": f"{NAME} wrote"})
     call(company, "/v1/withdrawals", {"subject": person, "reason": f"{NAME} wrote"})
     return subject_id
