@@ -10,6 +10,8 @@ from environs import Env, EnvError
 from consent_service.errors import SettingsError
 
 DEFAULT_SIGNUPS_PER_IP_PER_HOUR = 10
+#: A whole workplace may stand behind one address; what protects a mailbox are the caps per address.
+DEFAULT_PREFERENCE_LINKS_PER_IP_PER_HOUR = 300
 #: A sender of letters has at most 11 of them (GSM 03.38).
 DEFAULT_SMS_SENDER = "Samtykke"
 
@@ -32,6 +34,7 @@ class Settings:
     mail_sender: str
     trusted_proxies: int
     signups_per_ip_per_hour: int
+    preference_links_per_ip_per_hour: int = DEFAULT_PREFERENCE_LINKS_PER_IP_PER_HOUR
     sms_gateway_url: str | None = None
     sms_gateway_token: str | None = field(default=None, repr=False)
     sms_sender: str = DEFAULT_SMS_SENDER
@@ -69,6 +72,9 @@ class Settings:
                 mail_sender=env.str("MAIL_SENDER"),
                 trusted_proxies=env.int("TRUSTED_PROXIES", default=0),
                 signups_per_ip_per_hour=env.int("SIGNUPS_PER_IP_PER_HOUR", default=DEFAULT_SIGNUPS_PER_IP_PER_HOUR),
+                preference_links_per_ip_per_hour=env.int(
+                    "PREFERENCE_LINKS_PER_IP_PER_HOUR", default=DEFAULT_PREFERENCE_LINKS_PER_IP_PER_HOUR
+                ),
                 sms_gateway_url=_gateway_url(env.str("SMS_GATEWAY_URL", default="")),
                 sms_gateway_token=env.str("SMS_GATEWAY_TOKEN", default="") or None,
                 sms_sender=env.str("SMS_SENDER", default="") or DEFAULT_SMS_SENDER,

@@ -67,7 +67,8 @@ def ask() -> Response:
     except ContactPointInvalidError:
         code = "email_invalid" if typed.strip() else "email_required"
         return _question(frame, value=typed[:LONGEST_TEXT], faults=(("email", code),))
-    throttles.admit(controller_id, request.remote_addr, name="preference-link", at=at)
+    share = web.service().settings.preference_links_per_ip_per_hour
+    throttles.admit(controller_id, request.remote_addr, name="preference-link", limit=share, at=at)
     with database.transaction(controller_id) as session:
         preference_links.ask(session, contact=contact, language=frame.language, at=at)
     return framing.show("preferences_asked.html", frame, address=fields.mask(contact), ask_url=frame.choices_url)

@@ -17,12 +17,22 @@ _SHARE_OF_THE_HASTY: Final = 3
 _PREFIX_OF_VERSION: Final = {4: 32, 6: 56}
 
 
-def admit(controller_id: str, remote_address: str | None, *, name: str, is_hasty: bool = False, at: datetime) -> None:
+def admit(
+    controller_id: str,
+    remote_address: str | None,
+    *,
+    name: str,
+    limit: int | None = None,
+    is_hasty: bool = False,
+    at: datetime,
+) -> None:
     """Count a try in a transaction of its own; raises ProblemError with 429 once an address has had its share.
 
-    The address itself is not kept, only a keyed hash of its block.
+    Its share in an hour is `limit`, else that of sign-ups; 0 lets everybody through. The address itself is not kept,
+    only a keyed hash of its block.
     """
-    limit = web.service().settings.signups_per_ip_per_hour
+    if limit is None:
+        limit = web.service().settings.signups_per_ip_per_hour
     if limit == 0:
         return
     if is_hasty:

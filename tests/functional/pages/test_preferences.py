@@ -1,6 +1,7 @@
 """The preference centre: asked for by mail, open for an hour; taking back is no harder than giving."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -103,6 +104,17 @@ class TestAsk:
 
         assert answer.status_code == 422
         assert stored.messages() == 0
+
+    def test_a_workplace_behind_one_address_may_ask_more_often_than_it_signs_up(
+        self, form: FormUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = form.client.application.extensions["consent_service"]
+        settings = replace(service.settings, signups_per_ip_per_hour=1, preference_links_per_ip_per_hour=3)
+        monkeypatch.setitem(form.client.application.extensions, "consent_service", replace(service, settings=settings))
+
+        asked = [form.client.post("/p?controller=nordlys", data={"email": f"kari{n}@kunde.example"}) for n in range(4)]
+
+        assert [answer.status_code for answer in asked] == [200, 200, 200, 429]
 
     @pytest.mark.parametrize("query", ["", "?controller=unknown"])
     def test_it_must_be_known_whose_centre_is_meant(self, form: FormUnderTest, query: str) -> None:
