@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
-from consent_service.consent import capture, check, confirmation, objection, reporting, signup_requests, withdrawal
+from consent_service.consent import capture, check, confirmation, objection, replacement, reporting, withdrawal
 from consent_service.consent.answers import SignupAnswer
 from consent_service.consent.check import CheckRequest, Decision
 from consent_service.consent.confirmation import ConfirmationView, NewLink
@@ -100,7 +100,7 @@ class Stage:
         """Let the mail server accept the mail of a request."""
         assert request_id is not None
         with self.act() as session:
-            signup_requests.mail_accepted(session, request_id=request_id, at=at)
+            replacement.mail_accepted(session, request_id=request_id, at=at)
 
     def look(self, link: NewLink, *, at: datetime = NOON) -> ConfirmationView:
         """Open the page of a link."""

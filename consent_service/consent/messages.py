@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 
 from consent_service.admission import mail_caps
 from consent_service.admission.mail_caps import MailAdmission, MailKind
-from consent_service.consent import confirmation, preference_links, public_links, signup_requests, sms_codes
+from consent_service.consent import (
+    confirmation,
+    preference_links,
+    public_links,
+    replacement,
+    signup_requests,
+    sms_codes,
+)
 from consent_service.consent.answers import WaitingRequest
 from consent_service.delivery import mail
 from consent_service.delivery.mail import OutgoingMail
@@ -77,7 +84,7 @@ class ConfirmSignup:
 
     def accepted(self, session: Session, *, reference: str, at: datetime) -> None:
         """Let the request take the place of older ones that it covers."""
-        signup_requests.mail_accepted(session, request_id=reference, at=at)
+        replacement.mail_accepted(session, request_id=reference, at=at)
 
     def failed(self, session: Session, *, reference: str, at: datetime, permanent: bool) -> None:
         """Remember an address that takes no mail."""

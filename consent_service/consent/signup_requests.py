@@ -1,9 +1,7 @@
 """Forms that were sent and wait for confirmation: not consent, sealed under their own key, deleted when they expire.
 
 The same answer again is the same request, as long as all of it waits: after a no to one of its boxes, ticking that box
-again is a new act. A newer request takes the place of an older one only once its mail was accepted and only where it
-asks for everything that the older one asked, so that a stranger who knows an address cannot make a person's own request
-unusable.
+again is a new act. When a newer request takes the place of an older one is said in `replacement.py`.
 """
 
 import json
@@ -109,42 +107,6 @@ def find_waiting(session: Session, *, request_id: str, at: datetime) -> WaitingR
         return None
     opened = answers.without_stopped(session, answers.open_request(session, row, waiting=_asked(session, row.id)))
     return opened if opened.boxes else None
-
-
-def mail_accepted(session: Session, *, request_id: str, at: datetime) -> None:
-    """Note that the mail of a request left the house; older requests that it covers wholly are replaced by it.
-
-    One that was said to be somebody else's meanwhile, or is over, replaces nothing.
-    """
-    own = session.execute(
-        update(SignupRequest)
-        .where(
-            SignupRequest.controller_id == controller_of(session),
-            SignupRequest.id == request_id,
-            SignupRequest.rejected_at.is_(None),
-            SignupRequest.replaced_at.is_(None),
-            SignupRequest.expires_at > at,
-        )
-        .values(mail_accepted_at=at)
-        .returning(SignupRequest.email_index, SignupRequest.created_at)
-    ).one_or_none()
-    if own is None or own.email_index is None:
-        return
-    covered = _asked(session, request_id)
-    older = session.scalars(
-        select(SignupRequest.id).where(
-            SignupRequest.controller_id == controller_of(session),
-            SignupRequest.email_index == own.email_index,
-            SignupRequest.id != request_id,
-            SignupRequest.created_at < own.created_at,
-            SignupRequest.confirmed_at.is_(None),
-            SignupRequest.rejected_at.is_(None),
-            SignupRequest.replaced_at.is_(None),
-        )
-    ).all()
-    for older_id in older:
-        if _asked(session, older_id) <= covered:
-            _replace(session, request_id=older_id, by=request_id, at=at)
 
 
 def complete(session: Session, *, request_id: str, consent_ids: Iterable[str], subject_id: str, at: datetime) -> None:
@@ -353,19 +315,6 @@ def _asked(session: Session, request_id: str) -> frozenset[tuple[str, str]]:
         )
     )
     return frozenset((row.purpose_id, row.channel) for row in rows)
-
-
-def _replace(session: Session, *, request_id: str, by: str, at: datetime) -> None:
-    session.execute(_request(session, request_id).values(replaced_at=at))
-    destroy(session, request_id=request_id, at=at)
-    trail.record(
-        session,
-        type="signup.replaced",
-        at=at,
-        actor=trail.SYSTEM,
-        stream=f"request:{request_id}",
-        payload={"request": request_id, "by": by},
-    )
 
 
 def _request(session: Session, request_id: str) -> Update:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
 from consent_service.audit.models import AuditEntry
-from consent_service.consent import evidence, proof_document, receipt, signup_requests
+from consent_service.consent import evidence, proof_document, receipt, replacement
 from consent_service.consent.evidence import OpenedEvidence
 from consent_service.crypto import canonical
 from consent_service.db.session import Database
@@ -74,7 +74,7 @@ def reveal(session: Session, consent_id: str, *, at: datetime = LATER) -> tuple[
 def a_mailed_consent(session: Session, shown: ShownForm) -> str:
     """Sign up, let the mail server take the mail half a minute later, and confirm."""
     consent_id = acts.sign_up(session, shown)
-    signup_requests.mail_accepted(session, request_id=acts.newest_request(session), at=NOON + acts.MINUTE / 2)
+    replacement.mail_accepted(session, request_id=acts.newest_request(session), at=NOON + acts.MINUTE / 2)
     acts.confirm(session)
     return consent_id
 

@@ -140,6 +140,37 @@ class TestNewerRequest:
 
         assert stage.confirm(own, at=NOON + HOUR).state == "confirmed"
 
+    def test_of_a_stranger_with_another_number_leaves_the_persons_own(self, stage: Stage, form: FormVersion) -> None:
+        own_id = stage.sign_up(form, NEWS, TEXTS, phone=PHONE)
+        own = stage.link(own_id)
+        strangers_id = stage.sign_up(form, NEWS, TEXTS, phone="+4740000666", at=NOON + MINUTE)
+
+        stage.accept_mail(strangers_id, at=NOON + 2 * MINUTE)
+
+        with stage.act() as session:
+            waiting = signup_requests.find_waiting(session, request_id=str(own_id), at=NOON + HOUR)
+        assert waiting is not None
+        assert {each.box.channel for each in waiting.boxes} == {"email", "sms"}
+        assert stage.confirm(own, at=NOON + HOUR).state == "confirmed"
+
+    def test_with_the_same_number_takes_the_place_of_the_older(self, stage: Stage, form: FormVersion) -> None:
+        older_id = stage.sign_up(form, TEXTS, phone=PHONE)
+        newer_id = stage.sign_up(form, NEWS, TEXTS, phone=PHONE, at=NOON + MINUTE)
+
+        stage.accept_mail(newer_id, at=NOON + 2 * MINUTE)
+
+        with stage.act() as session:
+            assert signup_requests.find_waiting(session, request_id=str(older_id), at=NOON + HOUR) is None
+
+    def test_without_a_number_leaves_what_waits_for_a_code(self, stage: Stage, form: FormVersion) -> None:
+        texts_id = stage.sign_up(form, TEXTS, phone=PHONE)
+        newer_id = stage.sign_up(form, NEWS, at=NOON + MINUTE)
+
+        stage.accept_mail(newer_id, at=NOON + 2 * MINUTE)
+
+        with stage.act() as session:
+            assert signup_requests.find_waiting(session, request_id=str(texts_id), at=NOON + HOUR) is not None
+
     def test_leaves_what_was_confirmed_already(self, stage: Stage, form: FormVersion) -> None:
         older = stage.link(stage.sign_up(form, NEWS))
         newer_id = stage.sign_up(form, NEWS, OFFERS, at=NOON + MINUTE)
