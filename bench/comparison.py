@@ -1,0 +1,195 @@
+"""Measures all contenders at one size, in turns, so that whatever else the machine does meets all of them alike."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from bench import (
+    bulk,
+    closed_loop,
+    correctness,
+    figures,
+    flask_server,
+    installation,
+    open_loop,
+    peer,
+    people,
+    processes,
+)
+from bench import report as reports
+from bench.closed_loop import Run, Target
+from bench.installation import Service
+from bench.open_loop import OpenLoop
+from bench.peer import Peer
+from bench.report import ClosedLoop, Fact, Report
+
+OPEN_RATE: Final = 200
+_WARM_UP_SECONDS: Final = 2
+_CALM_SECONDS: Final = 10.0
+#: A target that reaches less than this share above the fixed rate falls behind it for ever.
+_HEADROOM: Final = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure, and how long."""
+
+    rounds: int
+    seconds: int
+    lines: int
+    with_peer: bool
+    with_bulk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Everything that runs while one size is measured."""
+
+    service: Service
+    total: int
+    targets: tuple[Target, ...]
+    peer: Peer | None
+
+
+def measure(folder: Path, *, total: int, plan: Plan, report: Report, say: Callable[[str], None]) -> None:
+    """Make the installation where it is missing, start everything, and add what is found to the report."""
+    data = folder / f"people-{total}"
+    say(f"{total:,} people: preparing")
+    seconds = installation.fill(data, total=total, say=say)
+    if seconds:
+        say(f"  loaded in {seconds:.0f} s")
+    with running(folder, data, total=total, plan=plan, say=say) as field:
+        asked = correctness.demand_real_rows(field.service, total=total)
+        say(f"  {asked} people of every story are answered as their rows mean")
+        if not report.correctness:
+            report.correctness = correctness.compare(field.service, field.peer)
+        closed = list(_closed(field, plan, say=say))
+        report.closed += closed
+        report.open += list(_open(field, plan, closed, say=say))
+        if plan.with_bulk:
+            report.facts += list(_bulk(field, plan, say=say))
+
+
+@contextlib.contextmanager
+def running(folder: Path, data: Path, *, total: int, plan: Plan, say: Callable[[str], None]) -> Iterator[Field]:
+    """Run the service, the bare routes, and the peer twice, while the block lasts."""
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(installation.running(data, log=folder / "service.log"))
+        bare = stack.enter_context(flask_server.running(service, log=folder / "flask.log"))
+        targets = [
+            Target(reports.SERVICE, "service", service.port, service.company.api_key),
+            Target(reports.EMPTY, "empty", bare),
+            Target(reports.LOOKUP, "lookup", bare),
+        ]
+        asked = None
+        if plan.with_peer:
+            seconds = peer.prepare(service.postgres, folder / "peer", people=total)
+            if seconds:
+                say(f"  the peer's databases made in {seconds:.0f} s")
+            names = ((peer.AS_SHIPPED, reports.PEER), (peer.WITH_INDEXES, reports.PEER_INDEXED))
+            for database, name in names:
+                asked = stack.enter_context(
+                    peer.running(
+                        service.postgres,
+                        folder / "peer",
+                        database=database,
+                        workers=flask_server.workers(),
+                        log=folder / f"{database}.log",
+                    )
+                )
+                targets.append(Target(name, "peer", asked.port))
+        yield Field(service, total, tuple(targets), asked)
+
+
+def _closed(field: Field, plan: Plan, *, say: Callable[[str], None]) -> Iterator[ClosedLoop]:
+    """Load every target in every round, each after a warm-up and when nobody else works any more."""
+    runs: dict[str, list[Run]] = {target.name: [] for target in field.targets}
+    for index in range(plan.rounds):
+        for target in field.targets:
+            closed_loop.run(target, people=field.total, seconds=_WARM_UP_SECONDS)
+            processes.settle(field.service.url)
+            runs[target.name].append(closed_loop.run(target, people=field.total, seconds=plan.seconds))
+            processes.settle(field.service.url)
+            say(f"  round {index + 1}, {target.name}: {reports.number(runs[target.name][-1].rate)} requests/s")
+    for name, found in runs.items():
+        middle = sorted(found, key=lambda run: run.rate)[len(found) // 2]
+        yield ClosedLoop(
+            contender=name,
+            people=field.total,
+            rate=figures.spread([run.rate for run in found]),
+            p50=middle.p50,
+            p99=middle.p99,
+            refused=sum(run.refused for run in found),
+            broken=sum(run.broken for run in found),
+        )
+
+
+def _open(
+    field: Field, plan: Plan, closed: list[ClosedLoop], *, say: Callable[[str], None]
+) -> Iterator[reports.OpenLoop]:
+    """Ask every target at the fixed rate, but for those that the closed loop showed to be slower than that."""
+    able = {each.contender: each.rate.median > OPEN_RATE * _HEADROOM for each in closed}
+    times: dict[str, list[open_loop.Answers]] = {target.name: [] for target in field.targets}
+    for _ in range(plan.rounds):
+        for target in field.targets:
+            if not able[target.name]:
+                continue
+            request = _requests(target, field.total)
+            OpenLoop(target.port, rate=OPEN_RATE, seconds=1, request=request).run()
+            loop = OpenLoop(target.port, rate=OPEN_RATE, seconds=plan.seconds, request=request)
+            times[target.name].append(loop.run())
+            processes.settle(field.service.url)
+    for name, found in times.items():
+        if not found:
+            yield reports.OpenLoop(name, field.total, OPEN_RATE, note="cannot keep up")
+            continue
+        p50 = figures.spread([each.percentile(0.5) for each in found])
+        p99 = figures.spread([each.percentile(0.99) for each in found])
+        faults = sum(each.refused + each.missing for each in found)
+        say(f"  {OPEN_RATE} requests/s, {name}: p50 {p50.median:.2f} ms, p99 {p99.median:.2f} ms")
+        yield reports.OpenLoop(name, field.total, OPEN_RATE, p50, p99, faults)
+
+
+def _requests(target: Target, total: int) -> Callable[[int], bytes]:
+    drawn = Random()  # noqa: S311 - which people are asked about is no secret.
+    if target.kind == "service":
+        return lambda _: bulk.check_request(drawn.randrange(total), credential=target.credential)
+    if target.kind == "lookup":
+        return lambda _: open_loop.get(f"/latest/{people.subject_hex(drawn.randrange(total))}")
+    if target.kind == "peer":
+        path = "/api/c15t/consents/check?type=" + peer.TYPE + "&externalId="
+        return lambda _: open_loop.get(path + people.external_id(drawn.randrange(total)))
+    return lambda _: open_loop.get("/empty")
+
+
+def _bulk(field: Field, plan: Plan, *, say: Callable[[str], None]) -> Iterator[Fact]:
+    service, total = field.service, field.total
+    quiet = bulk.calm(service, total=total, seconds=_CALM_SECONDS)
+    yield Fact(total, "checks at 100/s, p99", quiet.checks.percentile(0.99), "ms")
+    yield Fact(total, "withdrawals at 10/s beside them, p99", quiet.withdrawals.percentile(0.99), "ms")
+    if bulk.has(service, bulk.BATCH_PATH):
+        took = bulk.batch_seconds(service, total=total, runs=plan.rounds)
+        yield Fact(total, "a batch of 10,000, mixed references", took.median, "s", took, "≤ 0.3 s")
+        rate = bulk.batch_rate(service, total=total, runs=plan.rounds, at_once=flask_server.workers())
+        yield Fact(total, "decisions in batches, one for each worker", rate.median, "/s", rate, "≥ 50,000/s")
+    else:
+        say("  this build has no batches")
+    if bulk.has(service, bulk.STREAM_PATH):
+        yield from _streams(service, plan, total)
+    else:
+        say("  this build has no streams")
+
+
+def _streams(service: Service, plan: Plan, total: int) -> Iterator[Fact]:
+    run = bulk.stream(service, total=total, lines=plan.lines)
+    yield Fact(total, f"stream of {run.lines:,} lines", run.rate, "lines/s", goal="≥ 40,000/s")
+    yield Fact(total, "peak memory of the worker that answered it", max(run.peaks), "MiB", goal="< 150 MB")
+    yield Fact(total, "peak memory of that worker just before", max(run.peaks_before), "MiB")
+    with bulk.stalled_streams(service, total=total) as let_in:
+        beside = bulk.calm(service, total=total, seconds=_CALM_SECONDS)
+    yield Fact(total, f"of {bulk.STALLED} streams that stop reading, let in", let_in, "")
+    yield Fact(total, "checks at 100/s beside them, p99", beside.checks.percentile(0.99), "ms", goal="< 50 ms")
+    yield Fact(total, "withdrawals at 10/s beside them, p99", beside.withdrawals.percentile(0.99), "ms", goal="< 50 ms")

@@ -1,0 +1,45 @@
+"""Serves the two bare Flask routes with the very command and settings by which the service is served."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import processes
+from bench.installation import Service
+from consent_service import identifiers
+from consent_service.cli import up
+from consent_service.cli.up import Launch
+
+
+def words(port: int) -> tuple[str, ...]:
+    """Return the service's own command line of its web server with another application in it."""
+    launch = Launch(host="127.0.0.1", port=port, public_url="", keys_dir=Path(), database_url=None, binaries=None)
+    program = up._web(launch, {})  # noqa: SLF001 - the settings that are compared are these and no copy of them.
+    return (*program.arguments[:-1], "bench.flask_routes:app")
+
+
+def workers() -> int:
+    """Return how many worker processes the service has."""
+    line = words(0)
+    return int(line[line.index("--workers") + 1])
+
+
+@contextlib.contextmanager
+def running(service: Service, *, log: Path) -> Iterator[int]:
+    """Serve the routes while the block lasts and yield the port."""
+    port = processes.free_port()
+    company = service.company
+    environment = {
+        "PYTHONPATH": processes.CHECKOUT,
+        "BENCH_DATABASE": service.url,
+        "BENCH_CONTROLLER": str(identifiers.to_uuid(company.controller_id, "ctl")),
+        "BENCH_PURPOSE": str(identifiers.to_uuid(company.purpose_ids["newsletter"], "pur")),
+    }
+    with processes.running(
+        words(port),
+        environment=processes.service_environment(environment),
+        folder=processes.CHECKOUT,
+        log=log,
+        ready=(port, "/empty"),
+    ):
+        yield port

@@ -1,0 +1,92 @@
+"""The tables that a run of the benchmark prints."""
+
+import json
+
+from bench import report
+from bench.correctness import Answer, Comparison
+from bench.figures import Spread
+from bench.report import ClosedLoop, Fact, OpenLoop, Report
+
+
+def a_run(contender: str, people: int, rate: float, *, refused: int = 0) -> ClosedLoop:
+    return ClosedLoop(
+        contender, people, Spread(rate, rate - 1, rate + 1), p50=1.5, p99=12.25, refused=refused, broken=0
+    )
+
+
+def a_report(*closed: ClosedLoop) -> Report:
+    return Report(machine={"cores": "2"}, peer={}, rounds=1, seconds=1, closed=list(closed))
+
+
+class TestTable:
+    def test_a_bar_in_a_cell_does_not_end_it(self) -> None:
+        assert report.table(["a"], [["x|y"]]) == "| a |\n| --- |\n| x\\|y |\n"
+
+
+class TestMarkdown:
+    def test_every_contender_has_a_line_with_all_sizes(self) -> None:
+        found = a_report(a_run(report.SERVICE, 1000, 2000.0), a_run(report.SERVICE, 100_000, 1900.0))
+
+        text = report.as_markdown(found)
+
+        assert "| this service | 2,000 (1,999 to 2,001) | 1,900 (1,899 to 1,901) |" in text
+
+    def test_a_size_that_was_not_measured_stays_empty(self) -> None:
+        found = a_report(
+            a_run(report.SERVICE, 1000, 2000.0), a_run(report.SERVICE, 100_000, 1900.0), a_run(report.PEER, 1000, 500.0)
+        )
+
+        text = report.as_markdown(found)
+
+        assert "| peer, as shipped | 500 (499 to 501) |  |" in text
+
+    def test_requests_that_were_not_answered_well_stand_beside_the_rate(self) -> None:
+        text = report.as_markdown(a_report(a_run(report.SERVICE, 1000, 2000.0, refused=7)))
+
+        assert "2,000 (1,999 to 2,001), 7 not answered well" in text
+
+    def test_the_service_is_set_against_the_others(self) -> None:
+        found = a_report(
+            a_run(report.SERVICE, 1000, 2000.0),
+            a_run(report.EMPTY, 1000, 4000.0),
+            a_run(report.PEER_INDEXED, 1000, 500.0),
+        )
+
+        text = report.as_markdown(found)
+
+        assert "| empty Flask route | 50% |" in text
+        assert "| peer, two indexes added | 4.0 × |" in text
+
+    def test_growth_is_set_against_the_smallest_size(self) -> None:
+        found = a_report(a_run(report.SERVICE, 1000, 2000.0), a_run(report.SERVICE, 100_000, 1800.0))
+
+        assert "| itself at 1,000 people | 100% | 90% |" in report.as_markdown(found)
+
+    def test_who_cannot_keep_up_has_no_times(self) -> None:
+        found = a_report(a_run(report.PEER, 1000, 40.0))
+        found.open.append(OpenLoop(report.PEER, 1000, 200, note="cannot keep up"))
+
+        assert "| peer, as shipped | 1,000 | 200/s | cannot keep up | cannot keep up | 0 |" in report.as_markdown(found)
+
+    def test_a_wrong_answer_is_called_wrong(self) -> None:
+        found = a_report()
+        found.correctness = (Comparison("a refusal", Answer("no", is_right=True), Answer("yes", is_right=False)),)
+
+        assert "| a refusal | no: right | yes: wrong |" in report.as_markdown(found)
+
+    def test_a_table_without_rows_is_left_out(self) -> None:
+        text = report.as_markdown(a_report())
+
+        assert "Closed loop" not in text
+        assert "- cores: 2" in text
+
+
+class TestJson:
+    def test_it_holds_every_figure(self) -> None:
+        found = a_report(a_run(report.SERVICE, 1000, 2000.0))
+        found.facts.append(Fact(1000, "a batch", 0.25, "s"))
+
+        document = json.loads(report.as_json(found))
+
+        assert document["closed"][0]["rate"] == {"median": 2000.0, "low": 1999.0, "high": 2001.0}
+        assert document["facts"][0]["value"] == 0.25
