@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ class TestModules:
     def test_none_is_longer_than_a_person_reads(self) -> None:
         long = {
             str(path.relative_to(ROOT)): lines
-            for path in _sources("consent_service", "tests", "migrations", "bench")
+            for path in _sources("consent_service", "clients", "tests", "migrations", "bench")
             if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_MODULE
         }
 
@@ -40,7 +41,7 @@ class TestModules:
     def test_none_puts_work_off_in_a_comment(self) -> None:
         put_off = [
             f"{path.relative_to(ROOT)}: {comment}"
-            for path in _sources("consent_service", "tests", "migrations")
+            for path in _sources("consent_service", "clients", "tests", "migrations")
             for comment in _comments(path)
             if LEFT_OVERS.search(comment)
         ]
@@ -70,3 +71,24 @@ class TestModules:
         }
 
         assert offenders <= OPENS_TRANSACTIONS
+
+
+class TestClients:
+    def test_stand_on_their_own(self) -> None:
+        imported = {
+            name
+            for path in _sources("clients/python/src")
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for name in _imported(node)
+        }
+
+        assert imported - set(sys.stdlib_module_names) == {"consent_client", "h11", "rich", "urllib3"}
+
+
+def _imported(node: ast.AST) -> set[str]:
+    """Return the top-level packages that a statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {(node.module or "").partition(".")[0]}
+    return set()
