@@ -44,6 +44,7 @@ class Visitor:
     purpose: str | None = None
     channel: str | None = None
     address_hash: bytes | None = field(default=None, repr=False)
+    address_index: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,7 @@ def _sender_visitor(session: Session, link: SenderLink) -> Visitor:
         purpose=purpose,
         channel=link.channel,
         address_hash=link.address_hash,
+        address_index=link.address_index,
     )
 
 

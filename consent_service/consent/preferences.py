@@ -142,14 +142,17 @@ def save(
 def withdraw_all(session: Session, *, visitor: Visitor, act: ActEvidence, at: datetime) -> SavedChoices:
     """Withdraw everything that the visitor's link is for, also where nobody is known behind it."""
     if visitor.contact is None and visitor.address_hash is not None:
-        unsubscribing.suppress_hash(
+        outcome = unsubscribing.stop_hashed(
             session,
             hashed=visitor.address_hash,
-            purpose_id=purposes.get(session, key=visitor.purpose).id if visitor.purpose else None,
+            index=visitor.address_index,
+            purpose=purposes.get(session, key=visitor.purpose) if visitor.purpose else None,
             channel=visitor.channel,
+            reason="preference_centre",
+            act=act,
             at=at,
         )
-        return SavedChoices((), (), at)
+        return SavedChoices((), outcome.withdrawn, at)
     withdrawn = _withdraw(session, visitor, Scope(visitor.purpose, visitor.channel), act, at)
     return SavedChoices((), withdrawn, at)
 

@@ -17,20 +17,25 @@ from consent_service import identifiers
 from consent_service.consent import withdrawal
 from consent_service.consent.withdrawal import Scope
 from consent_service.crypto import links
+from consent_service.crypto.blind_index import BLIND_INDEX_BYTES
 from consent_service.crypto.keyring import Keyring
 from consent_service.db.session import controller_of, keyring_of
 from consent_service.errors import LinkInvalidError, SubjectUnknownError
 from consent_service.registry import controllers, purposes
 from consent_service.subjects import fields, identity, suppression
 from consent_service.subjects.identity import SubjectReference
+from consent_service.vault import keys
 
 _CONFIRM: Final = "confirm"
 _MAILED: Final = "preferences-mailed"
 _SENDER: Final = "sender"
 _POINT: Final = b"p"
+#: The hash alone, as in the links of before; those of today carry the blind index of the address beside it.
 _HASH: Final = b"h"
+_INDEXED: Final = b"i"
 _UUID_BYTES: Final = 16
 _SECRET_BYTES: Final = 32
+_HASH_BYTES: Final = 32
 _NOTHING: Final = bytes(_UUID_BYTES)
 _CHANNELS: Final = ("", *fields.POINT_OF_CHANNEL)
 
@@ -45,11 +50,16 @@ class SecretLink:
 
 @dataclass(frozen=True, slots=True)
 class SenderLink:
-    """A link in a sender's mail: withdraw only, for a known contact point or for the hash of an unknown address."""
+    """A link in a sender's mail: withdraw only, for a known contact point or for the hash of an unknown address.
+
+    The blind index of that address finds whoever holds it by the time of the no. After the controller's index key was
+    turned over it finds nobody any more, and the hash alone stops what is sent.
+    """
 
     controller_id: str
     contact_point_id: str | None
     address_hash: bytes | None = field(repr=False)
+    address_index: bytes | None = field(default=None, repr=False)
     purpose_id: str | None = None
     channel: str | None = None
 
@@ -89,7 +99,7 @@ def read_preferences(keyring: Keyring, token: str) -> SecretLink | SenderLink:
 def read_unsubscribe(keyring: Keyring, token: str) -> SenderLink:
     """Read a link from a sender's mail; raises LinkInvalidError."""
     payload = links.read_link(keyring, purpose=_SENDER, token=token)
-    sizes = {_POINT: _UUID_BYTES, _HASH: _SECRET_BYTES}
+    sizes = {_POINT: _UUID_BYTES, _HASH: _HASH_BYTES, _INDEXED: _HASH_BYTES + BLIND_INDEX_BYTES}
     kind = payload[_UUID_BYTES : _UUID_BYTES + 1]
     size = sizes.get(kind)
     rest = payload[_UUID_BYTES + 1 :]
@@ -99,7 +109,8 @@ def read_unsubscribe(keyring: Keyring, token: str) -> SenderLink:
     return SenderLink(
         controller_id=_controller(payload),
         contact_point_id=identifiers.from_uuid(uuid.UUID(bytes=who), "cpt") if kind == _POINT else None,
-        address_hash=who if kind == _HASH else None,
+        address_hash=None if kind == _POINT else who[:_HASH_BYTES],
+        address_index=who[_HASH_BYTES:] if kind == _INDEXED else None,
         purpose_id=None if purpose == _NOTHING else identifiers.from_uuid(uuid.UUID(bytes=purpose), "pur"),
         channel=_CHANNELS[rest[-1]] or None,
     )
@@ -142,7 +153,9 @@ def _whom(session: Session, reference: SubjectReference, channel: str | None) ->
     if found is None:
         if reference.contact is None:
             raise SubjectUnknownError
-        return _HASH + suppression.address_hash(session, reference.contact)
+        contact = reference.contact
+        index = keys.index(session, kind=contact.kind, value=contact.normal)
+        return _INDEXED + suppression.address_hash(session, contact) + index
     point = found.point
     if point is None:
         kind = fields.point_kind(channel) if channel else "email"

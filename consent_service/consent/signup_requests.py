@@ -157,7 +157,8 @@ def indexes_of(session: Session, *, subject_id: str) -> frozenset[bytes]:
 def cancel_for(
     session: Session,
     *,
-    contacts: Iterable[ContactValue],
+    contacts: Iterable[ContactValue] = (),
+    indexes: Iterable[bytes] = (),
     subject_id: str | None,
     purpose_id: str | None,
     channel: str | None,
@@ -165,10 +166,11 @@ def cancel_for(
 ) -> None:
     """Cancel what waits for any of these addresses or was reported of this person: a no overtakes an older yes.
 
-    What is open in purpose and channel means all. The caller holds the locks of the addresses.
+    An address may be named by its blind index alone. What is open in purpose and channel means all. The caller holds
+    the locks of the addresses.
     """
-    indexes = [index for contact in contacts if (index := _index(session, contact)) is not None]
-    about: list[ColumnElement[bool]] = [SignupRequest.email_index.in_(indexes), SignupRequest.phone_index.in_(indexes)]
+    meant = [*indexes, *(index for contact in contacts if (index := _index(session, contact)) is not None)]
+    about: list[ColumnElement[bool]] = [SignupRequest.email_index.in_(meant), SignupRequest.phone_index.in_(meant)]
     if subject_id is not None:
         about.append(SignupRequest.subject_id.in_(members.ids_of(session, subject_id)))
     request_ids = session.scalars(

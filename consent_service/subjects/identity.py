@@ -140,6 +140,21 @@ def list_holders(session: Session, contact: ContactValue) -> tuple[FoundPoint, .
     return tuple(FoundPoint(*row) for row in rows)
 
 
+def find_holder(session: Session, *, index: bytes) -> FoundPoint | None:
+    """Find who holds the address with a blind index now: the verified holder, else the one reported last."""
+    row = session.execute(
+        select(ContactPoint.id, ContactPoint.subject_id, ContactPoint.kind, ContactPoint.verified_at)
+        .where(
+            ContactPoint.controller_id == controller_of(session),
+            ContactPoint.blind_index == index,
+            ContactPoint.holder_until.is_(None),
+        )
+        .order_by(ContactPoint.verified_at.is_(None), ContactPoint.holder_from.desc(), ContactPoint.id)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else FoundPoint(*row)
+
+
 def get_point(session: Session, *, point_id: str) -> FoundPoint | None:
     """Find a contact point by its id, whether or not it is still held."""
     row = session.execute(

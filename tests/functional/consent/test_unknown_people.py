@@ -165,9 +165,15 @@ class TestPageOfALinkInASendersMail:
             hashed = suppression.address_hash(session, contact(KARI))
         link = stage.link(stage.sign_up(form, NEWS, OFFERS))
         with stage.act() as session:
-            purpose_id = purposes.get(session, key="newsletter").id
-            unsubscribing.suppress_hash(
-                session, hashed=hashed, purpose_id=purpose_id, channel=None, at=NOON + timedelta(minutes=1)
+            unsubscribing.stop_hashed(
+                session,
+                hashed=hashed,
+                index=None,
+                purpose=purposes.get(session, key="newsletter"),
+                channel=None,
+                reason="unsubscribe_page",
+                act=an_act("button_pressed"),
+                at=NOON + timedelta(minutes=1),
             )
 
         stage.confirm(link, at=NOON + HOUR)

@@ -7,10 +7,14 @@ import pytest
 from werkzeug.test import TestResponse
 
 from consent_service import clock as wall_clock
-from consent_service.consent import public_links
+from consent_service import identifiers
+from consent_service.consent import confirmation, public_links
+from consent_service.consent.public_links import SenderLinks
 from consent_service.consent.withdrawal import Scope
-from consent_service.db.session import Database
-from consent_service.subjects import fields
+from consent_service.crypto import links
+from consent_service.db.session import Database, keyring_of
+from consent_service.registry import forms
+from consent_service.subjects import fields, suppression
 from consent_service.subjects.identity import SubjectReference
 from tests import builders
 from tests.functional.pages.conftest import KARI, FormUnderTest, Stored
@@ -40,15 +44,18 @@ def allowed(form: FormUnderTest, database: Database) -> Callable[[], bool]:
 
 
 def _link(form: FormUnderTest, database: Database, email: str) -> str:
+    return _links(form, database, email).unsubscribe_url
+
+
+def _links(form: FormUnderTest, database: Database, email: str) -> SenderLinks:
     with database.transaction(form.controller_id) as session:
-        made = public_links.sender_links(
+        return public_links.sender_links(
             session,
             reference=SubjectReference(contact=fields.parse_email(email)),
             scope=Scope("newsletter", "email"),
             public_url="",
             at=wall_clock.now(),
         )
-    return made.unsubscribe_url
 
 
 def press(form: FormUnderTest, path: str) -> TestResponse:
@@ -99,6 +106,79 @@ class TestOneClick:
         statuses = {form.client.post(each, data=PAIR).status_code for each in (path, unknown)}
 
         assert statuses == {200}
+
+
+class TestALinkFromBeforeAnybodyWasKnown:
+    """Mails that were sent to an address under another basis: by the time of the no, the address may be somebody's."""
+
+    @pytest.fixture
+    def early(self, form: FormUnderTest, database: Database) -> SenderLinks:
+        """Return the links of a mail that was sent to Kari's address before she consented to anything."""
+        made = _links(form, database, KARI)
+        with database.transaction(form.controller_id) as session:
+            builders.a_given_consent(session, email=KARI)
+        return made
+
+    def test_withdraws_what_was_given_since(
+        self, form: FormUnderTest, early: SenderLinks, stored: Stored, allowed: Callable[[], bool]
+    ) -> None:
+        assert allowed()
+        before = stored.entries()
+
+        assert form.client.post(early.unsubscribe_url, data=PAIR).status_code == 200
+
+        assert not allowed()
+        assert stored.entries() == before + 1
+
+    def test_withdraws_from_the_page_of_choices_too(
+        self, form: FormUnderTest, early: SenderLinks, stored: Stored, allowed: Callable[[], bool]
+    ) -> None:
+        before = stored.entries()
+
+        form.client.post(early.preferences_url, data={"action": "withdraw_all"})
+
+        assert not allowed()
+        assert stored.entries() == before + 1
+
+    def test_shows_nothing_of_whoever_holds_the_address_now(self, form: FormUnderTest, early: SenderLinks) -> None:
+        for url in (early.unsubscribe_url, early.preferences_url):
+            page = form.client.get(url)
+
+            assert page.status_code == 200
+            assert "k•••" not in page.text
+            assert "kari" not in page.text.lower()
+
+    def test_cancels_what_waits_for_the_address(
+        self, form: FormUnderTest, database: Database, allowed: Callable[[], bool]
+    ) -> None:
+        early = _links(form, database, KARI)
+        with database.transaction(form.controller_id) as session:
+            version = forms.current(session, form_id=form.form_id, at=wall_clock.now())
+            waiting = builders.a_signup(
+                session, version, email=KARI, ticked=[("newsletter", "email")], at=wall_clock.now()
+            )
+            assert waiting is not None
+            link = confirmation.create_link(session, request_id=waiting, at=wall_clock.now())
+
+        form.client.post(early.unsubscribe_url, data=PAIR)
+
+        with database.transaction(form.controller_id) as session:
+            assert confirmation.look(session, secret=link.secret, at=wall_clock.now()).state != "waiting"
+        assert not allowed()
+
+    def test_of_an_older_make_still_says_no(
+        self, form: FormUnderTest, database: Database, allowed: Callable[[], bool]
+    ) -> None:
+        with database.transaction(form.controller_id) as session:
+            builders.a_given_consent(session, email=KARI)
+            hashed = suppression.address_hash(session, fields.parse_email(KARI))
+            controller = identifiers.to_uuid(form.controller_id, "ctl").bytes
+            payload = controller + b"h" + hashed + bytes(16) + b"\0"
+            token = links.sign_link(keyring_of(session), purpose="sender", payload=payload)
+
+        assert form.client.post(f"/u/{token}", data=PAIR).status_code == 200
+
+        assert not allowed()
 
 
 class TestPage:
