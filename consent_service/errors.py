@@ -21,7 +21,8 @@ ConsentServiceError
 │   ├── RecipientUnknownError
 │   ├── ApiKeyUnknownError
 │   ├── SubjectUnknownError
-│   └── ConsentUnknownError
+│   ├── ConsentUnknownError
+│   └── DecisionUnknownError
 ├── InvalidInputError
 │   ├── ContactPointInvalidError
 │   ├── NoticeIncompleteError
@@ -322,3 +323,9 @@ class DecisionLineBrokenError(ConsentServiceError):
     """A line of the spool is not a decision, or the decision log does not take it."""
 
     code: ClassVar[str] = "decision_line_broken"
+
+
+class DecisionUnknownError(NotFoundError):
+    """No decision has this id, or it answered nothing about this person."""
+
+    code: ClassVar[str] = "decision_unknown"

@@ -28,6 +28,7 @@ OPEN: Final = ".open"
 READY: Final = ".ready"
 BROKEN: Final = "broken"
 _NEW: Final = ".new"
+_MOST_YOUNG_BYTES: Final = 64 * 1024 * 1024
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
 _log = structlog.get_logger(__name__)
@@ -207,6 +208,23 @@ def list_files(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
+def read_young(folder: Path) -> Iterator[bytes]:
+    """Read the whole lines that wait here, those of the file written to last first; nothing is taken.
+
+    A file that vanishes meanwhile has been moved: look there after this and not before. Of a spool that has not been
+    moved for long only the last 64 MiB are read.
+    """
+    room = _MOST_YOUNG_BYTES
+    for path in reversed(list_files(folder)):
+        content = _content(path)
+        *lines, torn = content.split(b"\n")
+        del torn
+        yield from lines
+        room -= len(content)
+        if room <= 0:
+            return
+
+
 def measure(folder: Path) -> Waiting:
     """Say how much waits in the spool."""
     sizes, times = [], []
@@ -220,6 +238,14 @@ def measure(folder: Path) -> Waiting:
     aside = sum(path.stat().st_size for path in broken.iterdir()) if broken.is_dir() else 0
     oldest = datetime.fromtimestamp(min(times), UTC) if times else None
     return Waiting(size=sum(sizes), oldest=oldest, broken=aside)
+
+
+def _content(path: Path) -> bytes:
+    # It may be handed over between the listing and the reading.
+    for name in (path, path.with_suffix(READY)):
+        with contextlib.suppress(FileNotFoundError):
+            return name.read_bytes()
+    return b""
 
 
 def _paths(folder: Path) -> list[Path]:

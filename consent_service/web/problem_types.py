@@ -74,6 +74,9 @@ _ALL: Final = (
     ProblemType("recipient_unknown", 404, "Unknown recipient", "The controller has no such recipient."),
     ProblemType("subject_unknown", 404, "Unknown subject", "Nobody is known under this reference."),
     ProblemType("consent_unknown", 404, "Unknown declaration", "No declaration of this controller has this id."),
+    ProblemType(
+        "decision_unknown", 404, "Unknown decision", "No decision of this controller has this id and this person."
+    ),
     ProblemType("link_invalid", 404, "The link is not ours", "It was cut off on the way, or made for something else."),
     ProblemType("method_not_allowed", 405, "Method not allowed", "The header Allow lists the methods of this address."),
     ProblemType("not_acceptable", 406, "Not acceptable", "None of the formats that were asked for is offered here."),

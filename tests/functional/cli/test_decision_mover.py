@@ -15,19 +15,14 @@ import pytest
 
 from consent_service import identifiers
 from consent_service.cli import decision_mover
-from consent_service.consent import decisions
 from consent_service.consent import spool as spools
-from consent_service.consent.decisions import Answer
 from consent_service.consent.spool import Spool
 from consent_service.crypto.keyring import Keyring
 from consent_service.db.session import Database, make_engine
 from tests.builders import NOON
+from tests.decisions import ENTRY, KARI, an_answer, answer_chunk, answer_single
 
 ROOT = Path(__file__).resolve().parents[3]
-KARI = identifiers.new_id("sub")
-KEY = identifiers.new_id("key", at=NOON)
-CONSENT = identifiers.new_id("con", at=NOON)
-ENTRY = identifiers.new_id("led", at=NOON)
 
 MOVE_FOR_EVER = """
 import os, sys
@@ -47,65 +42,6 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool = Spool(tmp_path / "spool", rotate_seconds=3600)
     yield spool
     spool.close()
-
-
-def answer_single(spool: Spool, controller: str, *, purpose: str = "newsletter", allowed: bool = True) -> str:
-    decision_id = identifiers.new_id("dec", at=NOON)
-    decisions.record_single(
-        spool,
-        controller_id=controller,
-        decision_id=decision_id,
-        api_key_id=KEY,
-        purpose=purpose,
-        channel="email",
-        evaluated_at=NOON,
-        as_of=None,
-        known_at=None,
-        recipient=None,
-        min_evidence="single_opt_in",
-        subject_id=KARI,
-        allowed=allowed,
-        status="given",
-        reason="consent_given",
-        legal_basis="consent",
-        consent_id=CONSENT,
-        ledger_entry_id=ENTRY,
-        notice_version=3,
-        obligations=("sender_identity",),
-        valid_until=NOON + timedelta(hours=4),
-        next_allowed_at=None,
-    )
-    return decision_id
-
-
-def an_answer(item: int) -> Answer:
-    subject = identifiers.to_uuid(KARI, "sub")
-    return (item, subject, True, "given", "consent_given", "consent", CONSENT, ENTRY, 3, (), None, None)
-
-
-def answer_chunk(
-    spool: Spool, controller: str, decision_id: str, *, answers: list[Answer], counts: tuple[int, int, int]
-) -> None:
-    allowed, denied, invalid = counts
-    decisions.record_many(
-        spool,
-        kind="stream",
-        controller_id=identifiers.to_uuid(controller, "ctl"),
-        decision_id=decision_id,
-        api_key_id=KEY,
-        purpose="newsletter",
-        channel="email",
-        started_at=NOON,
-        evaluated_at=NOON + timedelta(seconds=1),
-        as_of=None,
-        known_at=None,
-        recipient=None,
-        min_evidence=None,
-        allowed=allowed,
-        denied=denied,
-        invalid=invalid,
-        answers=answers,
-    )
 
 
 def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
