@@ -26,6 +26,7 @@ SENDER: Final = "samtykke@consent.example"
 class Service:
     """The running service and the PostgreSQL that all contenders share."""
 
+    data: Path
     port: int
     pid: int
     company: World
@@ -35,6 +36,10 @@ class Service:
     def url(self) -> str:
         """Return the superuser's URL of the service's database."""
         return self.postgres.superuser_url(up.DATABASE)
+
+    def settle(self) -> float:
+        """Wait until everything that was asked for is worked off; return the seconds that took."""
+        return processes.settle(self.url, spool=self.data / "spool")
 
 
 def fill(data: Path, *, total: int, say: Callable[[str], None]) -> float:
@@ -100,4 +105,4 @@ def running(data: Path, *, log: Path) -> Iterator[Service]:
         postgres = embedded.find_running(data / "postgres")
         if postgres is None:
             raise BenchmarkError("the service runs and its PostgreSQL does not answer")
-        yield Service(port=port, pid=pid, company=company, postgres=postgres)
+        yield Service(data=data, port=port, pid=pid, company=company, postgres=postgres)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,9 @@ EMPTY = "empty Flask route"
 LOOKUP = "bare look-up in Flask"
 PEER = "peer, as shipped"
 PEER_INDEXED = "peer, two indexes added"
+LARGEST_SLOWDOWN = 0.15
+LARGEST_P50_MS = 5.0
+LARGEST_P99_MS = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,17 @@ class Fact:
     unit: str
     spread: Spread | None = None
     goal: str = ""
+    is_reached: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Something that the service is meant to reach."""
+
+    what: str
+    wanted: str
+    measured: str
+    is_reached: bool
 
 
 @dataclass(slots=True)
@@ -71,7 +86,7 @@ class Report:
 
 def as_json(report: Report) -> str:
     """Write the report for a program."""
-    return json.dumps(dataclasses.asdict(report), indent=2) + "\n"
+    return json.dumps(_without_infinity(dataclasses.asdict(report)), indent=2, allow_nan=False) + "\n"
 
 
 def as_markdown(report: Report) -> str:
@@ -84,6 +99,7 @@ def as_markdown(report: Report) -> str:
         _section("Open loop, ms from the moment at which a request was meant to leave", _open_table(report)),
         _section("What they answer", _correctness_table(report.correctness)),
         _section("This service alone", _facts_table(report.facts)),
+        _section("Goals", _goals_table(report)),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -96,6 +112,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def number(value: float) -> str:
     """Write a figure with the digits that mean something."""
+    if math.isinf(value):
+        return "never"
     if value >= 100:  # noqa: PLR2004 - from here on the digits after the point are noise.
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - as above.
@@ -114,6 +132,53 @@ def ratios(report: Report) -> dict[tuple[str, int], float]:
         for each in report.closed
         if each.contender != SERVICE and each.people in own
     }
+
+
+def goals(report: Report) -> list[Goal]:
+    """Set what was measured at the largest size beside the goals of the single check."""
+    sizes = _sizes(report)
+    if not sizes:
+        return []
+    largest, found = sizes[-1], ratios(report)
+    wanted = ((EMPTY, 0.5, "≥ 50 %"), (LOOKUP, 0.8, "≥ 80 %"), (PEER_INDEXED, 4.0, "≥ 4 ×"))
+    reached = [
+        Goal(
+            f"rate of the {name}, {largest:,} people", text, _share(found[name, largest]), found[name, largest] >= least
+        )
+        for name, least, text in wanted
+        if (name, largest) in found
+    ]
+    own = {each.people: each.rate.median for each in report.closed if each.contender == SERVICE}
+    if len(own) > 1:
+        slower = figures.slowdown(own[sizes[0]], own[largest])
+        what = f"growth from {sizes[0]:,} to {largest:,} people"
+        reached.append(Goal(what, "≤ 15 % slower", f"{slower:.1%} slower", slower <= LARGEST_SLOWDOWN))
+    for each in report.open:
+        if each.contender == SERVICE and each.people == largest:
+            what = f"open loop at {each.rate:g}/s, {largest:,} people"
+            reached.append(_time_goal(f"{what}, p50", "≤ 5 ms", each.p50, LARGEST_P50_MS))
+            reached.append(_time_goal(f"{what}, p99", "≤ 25 ms", each.p99, LARGEST_P99_MS))
+    return reached
+
+
+def _time_goal(what: str, wanted: str, measured: Spread | None, most: float) -> Goal:
+    if measured is None:
+        return Goal(what, wanted, "cannot keep up", is_reached=False)
+    return Goal(what, wanted, f"{number(measured.median)} ms", measured.median <= most)
+
+
+def _goals_table(report: Report) -> str:
+    rows = [[each.what, each.wanted, each.measured, _reached(each.is_reached)] for each in goals(report)]
+    return table(["what", "goal", "measured", "reached"], rows) if rows else ""
+
+
+def _without_infinity(value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out.
+    """Write *never* as null: JSON has no infinity."""
+    if isinstance(value, dict):
+        return {name: _without_infinity(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinity(each) for each in value]
+    return None if isinstance(value, float) and math.isinf(value) else value
 
 
 def _section(title: str, body: str) -> str:
@@ -193,6 +258,10 @@ def _answer(text: str, *, is_right: bool) -> str:
     return f"{text}: {'right' if is_right else 'wrong'}"
 
 
+def _reached(value: bool | None) -> str:  # noqa: FBT001 - a value to be written.
+    return "" if value is None else "yes" if value else "no"
+
+
 def _facts_table(facts: Sequence[Fact]) -> str:
     rows = [
         [
@@ -200,7 +269,8 @@ def _facts_table(facts: Sequence[Fact]) -> str:
             f"{each.people:,}",
             f"{spread(each.spread) if each.spread else number(each.value)} {each.unit}",
             each.goal,
+            _reached(each.is_reached),
         ]
         for each in facts
     ]
-    return table(["what", "people", "measured", "goal"], rows) if rows else ""
+    return table(["what", "people", "measured", "goal", "reached"], rows) if rows else ""

@@ -1,10 +1,12 @@
 """What the load generators are made of."""
 
+import math
 import uuid
 
 import pytest
 
 from bench import closed_loop, open_loop, people
+from bench.open_loop import Answers
 from bench.people import Story
 from consent_service import identifiers
 from consent_service.subjects import fields
@@ -51,6 +53,14 @@ class TestWrkCounts:
         run = closed_loop.read(counted)
 
         assert (run.rate, run.p50, run.p99, run.refused, run.broken) == (2000.0, 1.5, 20.0, 1, 2)
+
+
+class TestAnswers:
+    def test_what_was_never_answered_counts_as_slowest(self) -> None:
+        answers = Answers(times=(1.0,) * 98, refused=0, missing=2)
+
+        assert answers.percentile(0.5) == 1.0
+        assert answers.percentile(0.99) == math.inf
 
 
 class TestWholeAnswers:

@@ -1,6 +1,7 @@
 """The tables that a run of the benchmark prints."""
 
 import json
+import math
 
 from bench import report
 from bench.correctness import Answer, Comparison
@@ -81,7 +82,43 @@ class TestMarkdown:
         assert "- cores: 2" in text
 
 
+class TestGoals:
+    def test_they_are_judged_at_the_largest_size(self) -> None:
+        found = a_report(
+            a_run(report.SERVICE, 1000, 2000.0),
+            a_run(report.EMPTY, 1000, 2000.0),
+            a_run(report.SERVICE, 100_000, 1600.0),
+            a_run(report.EMPTY, 100_000, 4000.0),
+        )
+
+        reached = {goal.what: goal.is_reached for goal in report.goals(found)}
+
+        assert reached == {
+            "rate of the empty Flask route, 100,000 people": False,
+            "growth from 1,000 to 100,000 people": False,
+        }
+
+    def test_times_within_their_limits_reach_them(self) -> None:
+        found = a_report(a_run(report.SERVICE, 1000, 2000.0))
+        found.open.append(OpenLoop(report.SERVICE, 1000, 200, p50=Spread(4.9, 4.0, 5.1), p99=Spread(25.1, 20.0, 30.0)))
+
+        assert [goal.is_reached for goal in report.goals(found)] == [True, False]
+
+    def test_who_cannot_keep_up_reaches_none(self) -> None:
+        found = a_report(a_run(report.SERVICE, 1000, 100.0))
+        found.open.append(OpenLoop(report.SERVICE, 1000, 200, note="cannot keep up"))
+
+        assert [goal.is_reached for goal in report.goals(found)] == [False, False]
+
+
 class TestJson:
+    def test_what_was_never_answered_is_null(self) -> None:
+        found = a_report()
+        found.facts.append(Fact(1000, "checks, p99", math.inf, "ms"))
+
+        assert json.loads(report.as_json(found))["facts"][0]["value"] is None
+        assert "| checks, p99 | 1,000 | never ms |" in report.as_markdown(found)
+
     def test_it_holds_every_figure(self) -> None:
         found = a_report(a_run(report.SERVICE, 1000, 2000.0))
         found.facts.append(Fact(1000, "a batch", 0.25, "s"))
