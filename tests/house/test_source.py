@@ -82,7 +82,7 @@ class TestClients:
             for name in _imported(node)
         }
 
-        assert imported - set(sys.stdlib_module_names) == {"consent_client", "h11", "rich", "urllib3"}
+        assert imported - set(sys.stdlib_module_names) == {"consent_client", "h11", "rich"}
 
 
 def _imported(node: ast.AST) -> set[str]:

@@ -19,7 +19,8 @@ from consent_client import (
     RequestRefusedError,
 )
 from consent_client.acts import Repeater
-from consent_client.transport import Transport, endpoint
+from consent_client.endpoints import read
+from consent_client.transport import Transport
 
 ClientOf = Callable[[Handler], ConsentClient]
 KARI = Email("kari@nordlys.example")
@@ -178,7 +179,7 @@ class TestPatience:
     def test_waits_as_long_as_it_was_told_and_no_longer_than_it_wants(self, serve: Callable[[Handler], str]) -> None:
         failures = [answering(503), answering(503, Retry_After="5"), answering(503, Retry_After="3600")]
         waited: list[float] = []
-        transport = Transport(endpoint(serve(Ledger(*failures, answer=WITHDRAWN)), KEY, tls=None))
+        transport = Transport(read(serve(Ledger(*failures, answer=WITHDRAWN)), KEY, tls=None))
 
         Repeater(transport, timeout=2, waits=(0.2, 1.0, 3.0), sleep=waited.append).perform("/v1/x", {}, key="k")
 

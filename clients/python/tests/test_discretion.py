@@ -58,16 +58,21 @@ class TestAClient:
         assert repr(client) == "ConsentClient('https://consent.example/base')"
         assert KEY not in "".join(repr(value) for value in vars(client).values())
 
-    def test_writes_no_address_and_no_key_into_a_log(
+    def test_writes_into_a_log_what_failed_and_for_nobody_in_particular(
         self, client_of: Callable[[Handler], ConsentClient], caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
+        client = client_of(always(a_yes(), status=500))
 
-        client_of(always(a_yes())).check(Email(ADDRESS), "newsletter", "email")
+        client.check(Email(ADDRESS), "newsletter", "email")
+        client.check_batch([Email(ADDRESS)], "newsletter", "email")
+        list(client.check_stream([Email(ADDRESS)], "newsletter", "email"))
 
-        assert caplog.text
-        assert ADDRESS not in caplog.text
-        assert KEY not in caplog.text
+        assert [record.getMessage() for record in caplog.records] == [
+            "a check was not answered, which is a no: HTTP 500",
+            "a batch of 1 was not answered, which is a no for all of them: HTTP 500",
+            "a stream broke after 0 answers, and the rest is a no: HTTP 500",
+        ]
 
     @pytest.mark.parametrize(
         "url",

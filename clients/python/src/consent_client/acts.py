@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from consent_client import answers
 from consent_client.answers import UnreadableAnswerError
+from consent_client.connections import NoAnswerError
 from consent_client.errors import OutcomeUnknownError, RequestRefusedError
-from consent_client.transport import NoAnswerError, Reply, Transport
+from consent_client.transport import Reply, Transport
 
 #: Seconds before each repetition.
 RETRY_WAITS: Final = (0.2, 1.0, 3.0)

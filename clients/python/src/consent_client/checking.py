@@ -1,32 +1,37 @@
 """Asks about one person or about thousands, and answers no for everybody about whom no clear answer came."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from consent_client import answers
 from consent_client.answers import Question, UnreadableAnswerError
+from consent_client.connections import NoAnswerError
 from consent_client.decisions import Decision
 from consent_client.references import SubjectReference
-from consent_client.transport import NoAnswerError, Reply, Transport
+from consent_client.transport import Reply, Transport
 
 #: What the service takes in one batch; the bytes leave room for what stands around the subjects.
 MOST_SUBJECTS: Final = 10_000
 MOST_BYTES: Final = 3_900_000
 _OK: Final = 200
-_DROPPED: Final = "ProtocolError"
+
+_log = logging.getLogger(__name__)
 
 
 def check(transport: Transport, body: dict[str, object], question: Question, *, timeout: float) -> Decision:
     """Ask about one person; raises RequestRefusedError for the caller's own mistakes and nothing else."""
     try:
-        reply = _ask(transport, "/v1/checks", body, timeout=timeout)
+        reply = transport.post("/v1/checks", body, timeout=timeout)
         return answers.decision(_expect_ok(reply), question)
     except NoAnswerError as error:
-        return question.unavailable(str(error))
+        failure = str(error)
     except UnreadableAnswerError:
-        return question.unavailable("UnreadableAnswer" if reply.status == _OK else f"HTTP {reply.status}")
+        failure = "UnreadableAnswer" if reply.status == _OK else f"HTTP {reply.status}"
+    _log.warning("a check was not answered, which is a no: %s", failure)
+    return question.unavailable(failure)
 
 
 def check_batch(
@@ -54,26 +59,17 @@ def moment_text(moment: datetime | None) -> str | None:
     return moment.isoformat()
 
 
-def _ask(transport: Transport, path: str, body: dict[str, object], *, timeout: float) -> Reply:
-    """Ask, and once more where a connection that had rested in the pool turned out to be closed."""
-    try:
-        return transport.post(path, body, timeout=timeout)
-    except NoAnswerError as error:
-        if str(error) != _DROPPED:
-            raise
-        return transport.post(path, body, timeout=timeout)
-
-
 def _ask_batch(
     transport: Transport, body: dict[str, object], items: Sequence[object], question: Question, *, timeout: float
 ) -> list[Decision]:
     try:
-        reply = _ask(transport, "/v1/checks/batch", body, timeout=timeout)
+        reply = transport.post("/v1/checks/batch", body, timeout=timeout)
         return _read_batch(_expect_ok(reply), len(items), question)
     except NoAnswerError as error:
         failure = str(error)
     except UnreadableAnswerError:
         failure = "UnreadableAnswer" if reply.status == _OK else f"HTTP {reply.status}"
+    _log.warning("a batch of %d was not answered, which is a no for all of them: %s", len(items), failure)
     return [question.unavailable(failure)] * len(items)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, Self
 
-from consent_client import acts, checking, moments, progress, streaming, transport
+from consent_client import acts, checking, endpoints, moments, progress, streaming
 from consent_client.acts import CaptureOutcome, Choice, Evidence, ObjectionOutcome, Repeater, WithdrawalOutcome
 from consent_client.answers import Question
 from consent_client.decisions import Decision, StreamDecision
 from consent_client.references import ContactPoint, SubjectReference
+from consent_client.transport import Transport
 
 
 class Answer(Protocol):
@@ -45,8 +46,8 @@ class ConsentClient:
         for a service with a certificate of one's own authority. Raises InsecureUrlError for anything but https, except
         on loopback, and ValueError for a key that cannot be one.
         """
-        self._endpoint = transport.endpoint(base_url, api_key, tls=ssl_context)
-        self._transport = transport.Transport(self._endpoint)
+        self._endpoint = endpoints.read(base_url, api_key, tls=ssl_context)
+        self._transport = Transport(self._endpoint)
         self._timeout = timeout
         self._batch_timeout = batch_timeout
         self._stream_timeout = stream_timeout
@@ -59,7 +60,7 @@ class ConsentClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"ConsentClient({self._endpoint.url('')!r})"
+        return f"ConsentClient({self._endpoint.url!r})"
 
     def close(self) -> None:
         """Close the connections; the client may be used again and opens new ones."""
