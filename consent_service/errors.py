@@ -30,6 +30,7 @@ ConsentServiceError
 ├── ConflictError
 │   ├── AlreadyExistsError
 │   ├── AlreadyPublishedError
+│   ├── BasisUnchangeableError
 │   ├── NewerNoticePublishedError
 │   ├── SuppressedError
 │   ├── ObjectedError
@@ -239,6 +240,12 @@ class AlreadyPublishedError(ConflictError):
     """The notice version is in force and never changes."""
 
     code: ClassVar[str] = "already_published"
+
+
+class BasisUnchangeableError(ConflictError):
+    """The legal basis is fixed before the use begins and is not exchanged afterwards."""
+
+    code: ClassVar[str] = "basis_unchangeable"
 
 
 class NewerNoticePublishedError(ConflictError):

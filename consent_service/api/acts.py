@@ -25,11 +25,13 @@ from consent_service.audit.trail import Actor
 from consent_service.config import Settings
 from consent_service.crypto import api_secrets
 from consent_service.crypto.api_secrets import ParsedApiKey
+from consent_service.errors import ConsentServiceError
 from consent_service.web import access, json_bodies, request_log, throttling
 from consent_service.web.problems import ProblemError
 from consent_service.web.throttling import Budget
 
 View = Callable[..., Response]
+Note = Callable[[Session], None]
 
 _TRIES: Final = 3
 # Serialization failure and deadlock: nothing happened, and doing the whole act again is safe.
@@ -45,6 +47,7 @@ class Act:
     at: datetime
     settings: Settings
     stored_body: bytes | None = field(default=None, repr=False)
+    notes: list[Note] = field(default_factory=list, repr=False)
 
     @property
     def actor(self) -> Actor:
@@ -64,6 +67,10 @@ class Act:
         """Raise ProblemError where the key is limited to other forms."""
         if self.api_key.forms is not None and form_id not in self.api_key.forms:
             raise ProblemError("form_not_allowed")
+
+    def note_if_refused(self, note: Note) -> None:
+        """Write this down even where the act is refused and nothing else of it stays, in a transaction of its own."""
+        self.notes.append(note)
 
     def remember_only(self, ids: Mapping[str, Any]) -> None:
         """Keep nothing but these ids for a repeated call: its answer shows clear data or a secret."""
@@ -111,6 +118,27 @@ def authorised(
 def _run(
     view: View, arguments: Mapping[str, Any], parsed: ParsedApiKey, *, scope: str, changes: bool, budget: Budget
 ) -> Response:
+    notes: list[Note] = []
+    try:
+        return _act(view, arguments, parsed, notes, scope=scope, changes=changes, budget=budget)
+    except ConsentServiceError:
+        if notes:
+            with web.service().database.transaction(parsed.controller_id) as session:
+                for note in notes:
+                    note(session)
+        raise
+
+
+def _act(
+    view: View,
+    arguments: Mapping[str, Any],
+    parsed: ParsedApiKey,
+    notes: list[Note],
+    *,
+    scope: str,
+    changes: bool,
+    budget: Budget,
+) -> Response:
     service = web.service()
     at = clock.now()
     with service.database.transaction(parsed.controller_id) as session:
@@ -119,7 +147,7 @@ def _run(
         if scope not in api_key.scopes:
             raise ProblemError("scope_missing")
         spending = throttling.spend(budget, api_key_id=api_key.id)
-        act = Act(session=session, api_key=api_key, at=at, settings=service.settings)
+        act = Act(session=session, api_key=api_key, at=at, settings=service.settings, notes=notes)
 
         def run() -> tuple[Response, bytes]:
             answer = view(act, **arguments)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import marshmallow as ma
 from marshmallow import validate
+from sqlalchemy.orm import Session
 
 from consent_service.api import paging
 from consent_service.api.acts import Act, authorised
@@ -14,9 +15,11 @@ from consent_service.api.blueprints import ApiBlueprint
 from consent_service.api.fields import CHANNELS, Choice, Day, Flag, PurposeKey, Text, Timestamp
 from consent_service.api.paging import Page, PageQuery, PageQuerySchema
 from consent_service.api.parsing import complaint
-from consent_service.registry import notice_content, notices, purposes, terms
+from consent_service.errors import BasisUnchangeableError
+from consent_service.registry import notice_content, notices, purpose_settings, purposes, terms
 from consent_service.registry.notice_content import NoticeContent
 from consent_service.registry.notices import NoticeVersion
+from consent_service.registry.purpose_settings import FormerSettings
 from consent_service.registry.purposes import Purpose
 
 _LONGEST_REASON: Final = 1000
@@ -32,6 +35,15 @@ class ShownPurpose:
     purpose: Purpose
     version_in_force: int | None
     notice_versions: tuple[NoticeVersion, ...] = ()
+    former_settings: tuple[FormerSettings, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SentSettings:
+    """Settings of a purpose as they were sent: those that shall change."""
+
+    legal_basis: str | None
+    changes: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +122,30 @@ class NoticeVersionSchema(ma.Schema):
     content = ma.fields.Nested(NoticeContentSchema, required=True)
 
 
-class NewPurposeSchema(ma.Schema):
+class BesideConsentSchema(ma.Schema):
+    """What a purpose admits beside consent; all of it is off unless it is turned on."""
+
+    age_condition = Flag(metadata={"description": "Only for people who said to be old enough (GDPR Art. 8)."})
+    existing_customer = Flag(
+        metadata={"description": "Admit the exception for existing customers; needs product categories."}
+    )
+    product_categories = ma.fields.List(
+        Text(longest=63),
+        validate=validate.Length(max=_MOST_CATEGORIES, error=complaint("too_many", f"At most {_MOST_CATEGORIES}.")),
+        metadata={"description": "Keys of the goods and services that existing customers hear about."},
+    )
+    reservation_enabled = Flag(
+        metadata={"description": "Admit live calls and post to whoever made no reservation; needs a balancing."}
+    )
+    balancing = Text(
+        longest=terms.LONGEST_BALANCING,
+        allow_none=True,
+        metadata={"description": "Reference or summary of the recorded balancing of interests (GDPR Art. 6(1)(f))."},
+    )
+    balanced_on = Day(allow_none=True, metadata={"description": "The day of the balancing."})
+
+
+class NewPurposeSchema(BesideConsentSchema):
     """A purpose that is to be made; its texts follow as a notice version."""
 
     key = PurposeKey(required=True)
@@ -118,30 +153,30 @@ class NewPurposeSchema(ma.Schema):
     double_opt_in = Flag(load_default=True, metadata={"description": "Confirm what a system reports, too."})
     special_category = Flag(load_default=False, metadata={"description": "GDPR Art. 9."})
     valid_for_months = ma.fields.Integer(strict=True, allow_none=True, load_default=None)
-    age_condition = Flag(
-        load_default=False, metadata={"description": "Only for people who said to be old enough (GDPR Art. 8)."}
+
+
+class ChangedSettingsSchema(BesideConsentSchema):
+    """What a purpose shall admit from now on; what is left out stays."""
+
+    legal_basis = Choice(
+        *terms.LEGAL_BASES, metadata={"description": "Only the one that the purpose has: it is never exchanged."}
     )
-    existing_customer = Flag(
-        load_default=False,
-        metadata={"description": "Admit the exception for existing customers; needs product categories."},
-    )
-    product_categories = ma.fields.List(
-        Text(longest=63),
-        load_default=list,
-        validate=validate.Length(max=_MOST_CATEGORIES, error=complaint("too_many", f"At most {_MOST_CATEGORIES}.")),
-        metadata={"description": "Keys of the goods and services that existing customers hear about."},
-    )
-    reservation_enabled = Flag(
-        load_default=False,
-        metadata={"description": "Admit live calls and post to whoever made no reservation; needs a balancing."},
-    )
-    balancing = Text(
-        longest=terms.LONGEST_BALANCING,
-        allow_none=True,
-        load_default=None,
-        metadata={"description": "Reference or summary of the recorded balancing of interests (GDPR Art. 6(1)(f))."},
-    )
-    balanced_on = Day(allow_none=True, load_default=None, metadata={"description": "The day of the balancing."})
+
+    @ma.post_load
+    def _read(self, data: dict[str, Any], **_: Any) -> SentSettings:  # noqa: ANN401 - marshmallow's signature
+        return SentSettings(legal_basis=data.pop("legal_basis", None), changes=data)
+
+
+class FormerSettingsSchema(ma.Schema):
+    """What a purpose admitted until a moment."""
+
+    held_until = Timestamp(required=True)
+    age_condition = ma.fields.Boolean(required=True)
+    existing_customer = ma.fields.Boolean(required=True)
+    product_categories = ma.fields.List(ma.fields.String(), required=True)
+    reservation_enabled = ma.fields.Boolean(required=True)
+    balancing = ma.fields.String(required=True, allow_none=True)
+    balanced_on = Day(required=True, allow_none=True)
 
 
 class PurposeSchema(ma.Schema):
@@ -165,7 +200,9 @@ class PurposeSchema(ma.Schema):
 
 
 class PurposeWithNoticesSchema(PurposeSchema):
-    """A purpose with all versions of its notice, drafts included."""
+    """A purpose with all versions of its notice, drafts included, and what it admitted before."""
+
+    former_settings = ma.fields.List(ma.fields.Nested(FormerSettingsSchema), required=True)
 
     notice_versions = ma.fields.List(ma.fields.Nested(NoticeVersionSchema), required=True)
 
@@ -230,7 +267,25 @@ def show_purpose(act: Act, *, key: str) -> ShownPurpose:
         purpose=purposes.get(act.session, key=key),
         version_in_force=None if current is None else current.number,
         notice_versions=notices.list_versions(act.session, purpose_key=key),
+        former_settings=purpose_settings.list_former(act.session, key=key),
     )
+
+
+@blueprint.route("/v1/purposes/<key>/settings", methods=["POST"])
+@authorised("registry", changes=True)
+@blueprint.response(200, PurposeSchema)
+@blueprint.arguments(ChangedSettingsSchema)
+def change_settings(act: Act, sent: SentSettings, *, key: str) -> ShownPurpose:
+    """Change what a purpose admits beside consent, from now on.
+
+    What is left out stays. Another legal basis is refused, and the attempt written into the audit log.
+    """
+    act.demand_purpose(key)
+    if sent.legal_basis is not None:
+        _demand_same_basis(act, key, sent.legal_basis)
+    changed = purpose_settings.change(act.session, key=key, changes=sent.changes, actor=act.actor, at=act.at)
+    current = notices.current(act.session, purpose_key=key, at=act.at)
+    return ShownPurpose(changed, None if current is None else current.number)
 
 
 @blueprint.route("/v1/purposes/<key>/notice-versions", methods=["POST"])
@@ -263,3 +318,15 @@ def publish_notice(act: Act, sent: SentPublication, *, key: str, number: int) ->
         actor=act.actor,
         at=act.at,
     )
+
+
+def _demand_same_basis(act: Act, key: str, legal_basis: str) -> None:
+    try:
+        purpose_settings.demand_same_basis(act.session, key=key, legal_basis=legal_basis)
+    except BasisUnchangeableError:
+
+        def note(session: Session) -> None:
+            purpose_settings.record_refused_basis(session, key=key, legal_basis=legal_basis, actor=act.actor, at=act.at)
+
+        act.note_if_refused(note)
+        raise

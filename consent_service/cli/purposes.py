@@ -9,7 +9,7 @@ import click
 from consent_service import clock
 from consent_service.cli import desk as desks
 from consent_service.cli.desk import COMMAND_LINE, Desk
-from consent_service.registry import notice_content, notices, purposes, terms
+from consent_service.registry import notice_content, notices, purpose_settings, purposes, terms
 from consent_service.registry.notices import NoticeVersion
 
 
@@ -45,6 +45,34 @@ def add(desk: Desk, balanced_on: datetime | None, **settings: Any) -> None:  # n
     desk.show_one(asdict(purpose), name="id", said=f"Added {purpose.key}.")
 
 
+@command.command("set")
+@click.argument("key")
+@click.option("--age-condition/--no-age-condition", default=None, help="Demand that the person said to be old enough.")
+@click.option("--existing-customer/--no-existing-customer", default=None, help="Admit the exception for customers.")
+@click.option(
+    "--product-category",
+    "product_categories",
+    multiple=True,
+    metavar="KEY",
+    help="Goods that existing customers hear about, in place of those before; may be repeated.",
+)
+@click.option(
+    "--reservation-enabled/--reservation-disabled", default=None, help="Admit calls and post without a reservation."
+)
+@click.option("--balancing", metavar="TEXT", help="Reference or summary of the recorded balancing of interests.")
+@click.option("--balanced-on", type=click.DateTime(("%Y-%m-%d",)), metavar="DATE", help="When that was made.")
+@desks.command
+def set_(desk: Desk, key: str, balanced_on: datetime | None, **settings: Any) -> None:  # noqa: ANN401 - named and typed by the options
+    """Change what a purpose admits beside consent; what is left out stays, and so does the legal basis."""
+    settings["balanced_on"] = None if balanced_on is None else balanced_on.date()
+    changes = {name: value for name, value in settings.items() if value is not None and value != ()}
+    if not changes:
+        raise click.UsageError("Name at least one setting.")
+    with desk.transaction() as session:
+        purpose = purpose_settings.change(session, key=key, changes=changes, actor=COMMAND_LINE, at=clock.now())
+    desk.show_one(asdict(purpose), name="id", said=f"Changed {key}.")
+
+
 @command.command("list")
 @desks.command
 def list_(desk: Desk) -> None:
@@ -75,7 +103,11 @@ def show(desk: Desk, key: str) -> None:
     with desk.transaction() as session:
         purpose = purposes.get(session, key=key)
         versions = notices.list_versions(session, purpose_key=key)
-    row = asdict(purpose) | {"notice_versions": [_version_row(version) for version in versions]}
+        former = purpose_settings.list_former(session, key=key)
+    row = asdict(purpose) | {
+        "notice_versions": [_version_row(version) for version in versions],
+        "former_settings": [asdict(settings) for settings in former],
+    }
     desk.show_one(row, name="id", said=key)
 
 

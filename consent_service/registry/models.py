@@ -81,6 +81,24 @@ class Purpose(Base):
     retired_at: Mapped[Moment | None]
 
 
+class FormerPurposeSettings(Base):
+    """What a purpose admitted beside consent until its settings were changed; a question about the past needs it."""
+
+    __tablename__ = "former_purpose_settings"
+    __table_args__ = (ForeignKeyConstraint(["controller_id", "purpose_id"], ["purpose.controller_id", "purpose.id"]),)
+
+    controller_id: Mapped[ControllerId]
+    purpose_id: Mapped[str] = mapped_column(Identifier("pur"), primary_key=True)
+    held_until: Mapped[Moment] = mapped_column(primary_key=True)
+    age_condition: Mapped[bool]
+    existing_customer: Mapped[bool]
+    product_categories: Mapped[Words]
+    reservation_enabled: Mapped[bool]
+    balancing: Mapped[str | None]
+    balanced_on: Mapped[date | None]
+    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+
+
 class Recipient(Base):
     """A processor or partner who gets data, named to the person (CJEU C-154/21)."""
 

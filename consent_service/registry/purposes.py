@@ -76,7 +76,7 @@ def create(  # noqa: PLR0913 - one argument per setting, and each is named
         created_at=at,
         retired_at=None,
     )
-    _demand_valid(session, purpose, at)
+    demand_valid(session, purpose, at)
     settings = {"key": key, **_row(purpose)}
     added = session.scalar(
         insert(models.Purpose)
@@ -117,6 +117,19 @@ def list_all(session: Session) -> tuple[Purpose, ...]:
     return tuple(_value(row) for row in rows)
 
 
+def demand_valid(session: Session, purpose: Purpose, at: datetime) -> None:
+    """Raise InvalidInputError with everything that is wrong with a purpose, on the day that it is there."""
+    reading = Reading()
+    reading.matching(purpose.key, "/key", pattern=KEY, detail="A key such as newsletter is expected here.")
+    reading.items(purpose.product_categories, "/product_categories", read=lambda each, at: _category(reading, each, at))
+    if not reading.text(purpose.balancing, "/balancing", default=" "):
+        reading.refuse("/balancing", "blank", "Name the recorded balancing, or leave this out.")
+    today = at.astimezone(ZoneInfo(controllers.get(session).timezone)).date()
+    problems = (*reading.problems, *terms.purpose_problems(purpose, today=today))
+    if problems:
+        raise InvalidInputError(problems)
+
+
 def retire(session: Session, *, key: str, actor: trail.Actor, at: datetime) -> Purpose:
     """End a purpose: it is asked for nowhere any more, and every check says no. Ending it again changes nothing.
 
@@ -143,18 +156,6 @@ def retire(session: Session, *, key: str, actor: trail.Actor, at: datetime) -> P
             payload={"purpose_id": purpose.id},
         )
     return get(session, key=key)
-
-
-def _demand_valid(session: Session, purpose: Purpose, at: datetime) -> None:
-    reading = Reading()
-    reading.matching(purpose.key, "/key", pattern=KEY, detail="A key such as newsletter is expected here.")
-    reading.items(purpose.product_categories, "/product_categories", read=lambda each, at: _category(reading, each, at))
-    if not reading.text(purpose.balancing, "/balancing", default=" "):
-        reading.refuse("/balancing", "blank", "Name the recorded balancing, or leave this out.")
-    today = at.astimezone(ZoneInfo(controllers.get(session).timezone)).date()
-    problems = (*reading.problems, *terms.purpose_problems(purpose, today=today))
-    if problems:
-        raise InvalidInputError(problems)
 
 
 def _category(reading: Reading, value: object, at: str) -> str:

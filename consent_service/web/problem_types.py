@@ -83,6 +83,12 @@ _ALL: Final = (
     ProblemType("request_timeout", 408, "The request came too slowly", "Send the whole request at once."),
     ProblemType("conflict", 409, "Conflict", "The act contradicts something that stands."),
     ProblemType("already_exists", 409, "Exists already", "Something with this key exists already."),
+    ProblemType(
+        "basis_unchangeable",
+        409,
+        "The legal basis is not exchanged",
+        "It was fixed before the use began (GDPR Art. 6). Make another purpose, and ask people anew.",
+    ),
     ProblemType("already_published", 409, "Published already", "A published notice version never changes."),
     ProblemType(
         "newer_notice_published",

@@ -12,6 +12,7 @@ FROZEN = (
     "public.customer_relation",
     "public.evidence",
     "public.form_version",
+    "public.former_purpose_settings",
     "public.ledger_entry",
     "public.notice_delivery",
     "public.notice_publication",

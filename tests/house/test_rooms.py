@@ -28,6 +28,7 @@ PENS = {
     "NoticeVersion": "registry/notices.py",
     "NoticePublication": "registry/notices.py",
     "FormVersion": "registry/forms.py",
+    "FormerPurposeSettings": "registry/purpose_settings.py",
 }
 
 

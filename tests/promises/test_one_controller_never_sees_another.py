@@ -79,6 +79,7 @@ CALLS: Mapping[str, Call] = {
     "GET /v1/purposes": Call(answers=OWN_WORLD),
     "POST /v1/purposes": MAKES_OWN,
     "GET /v1/purposes/<key>": Call(),
+    "POST /v1/purposes/<key>/settings": Call({"legal_basis": "contract", "age_condition": True}),
     "POST /v1/purposes/<key>/notice-versions": Call(
         {"channels": [], "data_categories": [], "recipients": [], "languages": {}}
     ),

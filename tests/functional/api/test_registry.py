@@ -14,14 +14,6 @@ from tests.functional.api.conftest import System, key_with
 from tests.unit.registry.samples import a_form_document, a_notice_document
 
 NOT_THERE = "frm_00000000000000000000000000"
-EVERY_BASIS = {
-    "age_condition": True,
-    "existing_customer": True,
-    "product_categories": ["skis", "ski_wax"],
-    "reservation_enabled": True,
-    "balancing": "LIA-7 of 2026-01-15",
-    "balanced_on": "2026-01-15",
-}
 
 
 def errors_of(answer: TestResponse) -> list[tuple[str, str]]:
@@ -159,53 +151,6 @@ class TestPurposes:
         answer = registrar.post("/v1/purposes/newsletter/notice-versions", {"kari@nordmann.example": 1})
 
         assert errors_of(answer) == [("", "unknown_field")]
-        assert "nordmann" not in answer.text
-
-
-class TestBases:
-    def test_nothing_stands_beside_consent_unless_it_is_said(self, registrar: System) -> None:
-        made = answered(registrar.post("/v1/purposes", {"key": "newsletter"}), 201)
-
-        assert made["legal_basis"] == "consent"
-        assert {name: made[name] for name in EVERY_BASIS} == {
-            "age_condition": False,
-            "existing_customer": False,
-            "product_categories": [],
-            "reservation_enabled": False,
-            "balancing": None,
-            "balanced_on": None,
-        }
-
-    def test_what_is_said_is_shown(self, registrar: System) -> None:
-        made = answered(registrar.post("/v1/purposes", {"key": "offers", **EVERY_BASIS}), 201)
-
-        shown = answered(registrar.get("/v1/purposes/offers"))
-        assert {name: made[name] for name in EVERY_BASIS} == EVERY_BASIS
-        assert {name: shown[name] for name in EVERY_BASIS} == EVERY_BASIS
-
-    @pytest.mark.parametrize(
-        ("said", "errors"),
-        [
-            ({"legal_basis": "legitimate_interest"}, [("/balancing", "missing")]),
-            (
-                {"reservation_enabled": True, "existing_customer": True},
-                [("/product_categories", "missing"), ("/balancing", "missing")],
-            ),
-            ({"balancing": "LIA-7", "balanced_on": "2999-01-01"}, [("/balanced_on", "in_the_future")]),
-            ({"balancing": "LIA-7", "balanced_on": "2 March"}, [("/balanced_on", "day_invalid")]),
-            ({"balancing": "LIA-7", "balanced_on": "2026-02-30"}, [("/balanced_on", "day_invalid")]),
-            ({"balancing": " ", "balanced_on": "2026-01-15"}, [("/balancing", "blank")]),
-            ({"existing_customer": 1, "product_categories": ["skis"]}, [("/existing_customer", "not_a_boolean")]),
-            ({"product_categories": ["kari@nordmann.example"]}, [("/product_categories/0", "invalid")]),
-            ({"legal_basis": "existing_customer"}, [("/legal_basis", "not_a_choice")]),
-        ],
-    )
-    def test_what_is_missing_or_wrong_is_listed(
-        self, registrar: System, said: dict[str, object], errors: list[tuple[str, str]]
-    ) -> None:
-        answer = registrar.post("/v1/purposes", {"key": "offers", **said})
-
-        assert errors_of(answer) == errors
         assert "nordmann" not in answer.text
 
 

@@ -124,6 +124,19 @@ class TestPurposes:
         assert shown["product_categories"] == ["skis", "ski_wax"]
         assert (shown["balancing"], shown["balanced_on"]) == ("LIA-7", "2026-03-02")
 
+    def test_what_stands_beside_consent_is_turned_on_and_off_later(self, run: Run) -> None:
+        add_controller(run)
+        run("purposes", "add", "offers", *OURS)
+
+        run("purposes", "set", "offers", *OURS, "--existing-customer", "--product-category", "skis")
+        run("purposes", "set", "offers", *OURS, "--no-existing-customer", "--age-condition")
+
+        shown = answer(run("purposes", "show", "offers", *OURS, "--json"))
+        assert (shown["existing_customer"], shown["age_condition"]) == (False, True)
+        assert shown["product_categories"] == ["skis"]
+        assert [each["existing_customer"] for each in shown["former_settings"]] == [False, True]
+        assert run("purposes", "set", "offers", *OURS).exit_code == 2
+
     def test_a_basis_without_its_balancing_is_refused(self, run: Run) -> None:
         add_controller(run)
 
