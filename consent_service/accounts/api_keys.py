@@ -14,6 +14,7 @@ from consent_service.accounts import models
 from consent_service.audit import trail
 from consent_service.crypto import api_secrets
 from consent_service.crypto.api_secrets import Environment, ParsedApiKey
+from consent_service.crypto.keyring import Keyring
 from consent_service.db.session import controller_of, keyring_of
 from consent_service.errors import ApiKeyInvalidError, ApiKeyUnknownError, FieldProblem, InvalidInputError
 
@@ -56,6 +57,14 @@ class ApiKey:
     def is_active(self, at: datetime) -> bool:
         """Say whether the key may still be used at this time."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownApiKey:
+    """A key with the keyed hash of its secret, as a process keeps it to tell callers apart."""
+
+    api_key: ApiKey
+    secret_hash: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +139,22 @@ def authenticate(session: Session, parsed: ParsedApiKey, *, at: datetime) -> Api
     row = session.scalar(_select(session).where(models.ApiKey.id == parsed.key_id))
     if row is None or parsed.controller_id != controller_of(session):
         raise ApiKeyInvalidError(parsed.key_id)
-    matches = api_secrets.api_secret_matches(keyring_of(session), secret=parsed.secret, stored=row.secret_hash)
-    api_key = _value(row)
+    return verify(KnownApiKey(_value(row), row.secret_hash), parsed, keyring=keyring_of(session), at=at)
+
+
+def verify(known: KnownApiKey, parsed: ParsedApiKey, *, keyring: Keyring, at: datetime) -> ApiKey:
+    """Return the known key where this is its text; raises ApiKeyInvalidError as `authenticate` does."""
+    matches = api_secrets.api_secret_matches(keyring, secret=parsed.secret, stored=known.secret_hash)
+    api_key = known.api_key
     if not matches or parsed.environment != api_key.environment or not api_key.is_active(at):
         raise ApiKeyInvalidError(parsed.key_id)
     return api_key
+
+
+def list_known(session: Session) -> dict[str, KnownApiKey]:
+    """Return every key of this controller by its id, with what proves it."""
+    rows = session.scalars(_select(session).order_by(models.ApiKey.id))
+    return {row.id: KnownApiKey(_value(row), row.secret_hash) for row in rows}
 
 
 def revoke(session: Session, *, api_key_id: str, actor: trail.Actor, at: datetime) -> ApiKey:

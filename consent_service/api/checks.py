@@ -65,6 +65,11 @@ class DecisionSchema(ma.Schema):
     withdrawn_at = Timestamp(required=True, allow_none=True)
     expires_at = Timestamp(required=True, allow_none=True)
     valid_until = Timestamp(required=True, allow_none=True)
+    next_allowed_at = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When calling hours begin again, where only they say no."},
+    )
     obligations = ma.fields.List(ma.fields.String(), required=True)
     decision_id = ma.fields.String(required=True)
     evaluated_at = Timestamp(required=True)

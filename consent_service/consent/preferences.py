@@ -12,13 +12,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
-from consent_service.consent import evidence, facts, ledger, preference_links, rules, unsubscribing, withdrawal
+from consent_service.consent import (
+    evidence,
+    facts,
+    gathering,
+    ledger,
+    preference_links,
+    rules,
+    standing,
+    unsubscribing,
+    withdrawal,
+)
 from consent_service.consent.evidence import ActEvidence
-from consent_service.consent.facts import Question
+from consent_service.consent.gathering import Question
 from consent_service.consent.ledger import Act, Series
 from consent_service.consent.models import LedgerEntry
 from consent_service.consent.preference_links import Visitor
 from consent_service.consent.rules import Facts
+from consent_service.consent.standing import Standing
 from consent_service.consent.withdrawal import EndedConsent, Scope
 from consent_service.db.session import controller_of
 from consent_service.errors import LinkInvalidError
@@ -97,7 +108,8 @@ def view(session: Session, *, visitor: Visitor, language: str, at: datetime) -> 
     A visitor with a sender's link sees only what that link is for, as far as it is given, and no history (WD-13).
     """
     told = {(box.purpose, box.channel): box for box in boxes.all_in_force(session, language=language, at=at)}
-    choices = tuple(_choice(session, visitor, place, told, at) for place in _places(session, visitor, at))
+    copy = standing.load(session)
+    choices = tuple(_choice(session, visitor, place, told, copy, at) for place in _places(session, visitor, at))
     if not visitor.can_give:
         choices = tuple(choice for choice in choices if choice.is_given)
     return PreferencesView(
@@ -124,7 +136,8 @@ def save(
     """
     visitor = _hold(session, visitor)
     told = {(box.purpose, box.channel): box for box in boxes.all_in_force(session, language=language, at=at)}
-    offered = (_choice(session, visitor, place, told, at) for place in _places(session, visitor, at))
+    copy = standing.load(session)
+    offered = (_choice(session, visitor, place, told, copy, at) for place in _places(session, visitor, at))
     choices = {(choice.purpose, choice.channel): choice for choice in offered}
     to_end = [pair for pair in sorted(shown - wanted) if pair in choices and choices[pair].is_given]
     to_give = [pair for pair in sorted(shown & wanted) if pair in choices and not choices[pair].is_given]
@@ -260,12 +273,15 @@ def _place(
     return None if point is None else _Place(purpose, channel, identity.open_point(session, point), point)
 
 
-def _choice(session: Session, visitor: Visitor, place: _Place, told: dict[Pair, ShownBox], at: datetime) -> Choice:
+def _choice(
+    session: Session, visitor: Visitor, place: _Place, told: dict[Pair, ShownBox], copy: Standing, at: datetime
+) -> Choice:
     reference = SubjectReference(contact=place.contact)
     if visitor.subject_id is not None:
         reference = SubjectReference(id=visitor.subject_id, contact_point=place.contact)
-    question = Question(reference=reference, purpose=place.purpose.key, channel=place.channel, at=at)
-    gathered = facts.gather(session, question) if place.contact or visitor.subject_id else None
+    question = Question(purpose=place.purpose.key, channel=place.channel, at=at)
+    is_known = place.contact is not None or visitor.subject_id is not None
+    gathered = gathering.gather(session, question, reference, copy=copy) if is_known else None
     box = told.get((place.purpose.key, place.channel))
     entry = gathered.latest if gathered is not None else None
     # Only the channel that the link itself came by is proved by it; a phone number has to be confirmed on its own.

@@ -11,10 +11,10 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from consent_service.audit.trail import Actor
-from consent_service.consent import answers, evidence, facts, ledger, rules, signup_requests, sources
+from consent_service.consent import answers, evidence, facts, gathering, ledger, rules, signup_requests, sources
 from consent_service.consent.answers import Origin, SignupAnswer
 from consent_service.consent.evidence import ActEvidence
-from consent_service.consent.facts import Question
+from consent_service.consent.gathering import Question
 from consent_service.consent.ledger import Act, Kind, Series
 from consent_service.consent.sources import Source
 from consent_service.errors import (
@@ -226,8 +226,8 @@ def _demand_free(session: Session, report: ReportedAct, each: _Answered, at: dat
     reference = replace(report.reference, contact_point=each.contact) if each.contact else report.reference
     if report.reference.contact is not None and each.contact is not None:
         reference = SubjectReference(contact=each.contact)
-    question = Question(reference=reference, purpose=each.purpose.key, channel=each.decision.channel, at=at)
-    stop = rules.stop_of(facts.gather(session, question))
+    question = Question(purpose=each.purpose.key, channel=each.decision.channel, at=at)
+    stop = rules.stop_of(gathering.gather(session, question, reference))
     if stop is not None:
         raise _STOPPED[stop]
 

@@ -3,6 +3,7 @@
 Notice versions, publications and form versions are added and never changed; what was shown stays as it was.
 """
 
+import uuid
 from datetime import date
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint, text
@@ -20,6 +21,18 @@ class ControllerDirectory(Base):
     controller_id: Mapped[ControllerId]
     key: Mapped[str] = mapped_column(unique=True)
     tag: Mapped[int] = mapped_column(unique=True)
+
+
+class RegistryVersion(Base):
+    """Changes with whatever the registry says, so that a process knows whether what it keeps still stands.
+
+    Triggers write it. It is a random value: a number could come again after a restore.
+    """
+
+    __tablename__ = "registry_version"
+
+    controller_id: Mapped[ControllerId]
+    version: Mapped[uuid.UUID]
 
 
 class Controller(Base):

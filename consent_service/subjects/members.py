@@ -50,3 +50,11 @@ def joined_at(session: Session, subject_id: str) -> Mapping[str, datetime]:
         others[survivor] = own
     others.pop(subject_id, None)
     return others
+
+
+def any_merged(session: Session) -> bool:
+    """Say whether this controller ever merged two records."""
+    found = session.scalar(
+        select(SubjectMerge.duplicate_id).where(SubjectMerge.controller_id == controller_of(session)).limit(1)
+    )
+    return found is not None

@@ -62,6 +62,26 @@ class Wash:
     reserved: int
 
 
+@dataclass(frozen=True, slots=True)
+class PastWash:
+    """When the addresses of a kind were compared, and when that was written down."""
+
+    wash_id: str
+    kind: str
+    washed_at: datetime
+    recorded_at: datetime
+
+
+def list_washes(session: Session) -> tuple[PastWash, ...]:
+    """List every wash of this controller, oldest first; there are about two a month."""
+    rows = session.execute(
+        select(ReservationWash.id, ReservationWash.kind, ReservationWash.washed_at, ReservationWash.recorded_at)
+        .where(ReservationWash.controller_id == controller_of(session))
+        .order_by(ReservationWash.washed_at, ReservationWash.id)
+    )
+    return tuple(PastWash(*row) for row in rows)
+
+
 def compare(
     session: Session, lines: Iterable[ReservationLine], *, kind: WashKind, washed_at: datetime, at: datetime
 ) -> Comparison:

@@ -4,6 +4,7 @@ The chain is: root key (a file) → the controller's key (a row) → the key of 
 a key for one field. Destroying a subject's row makes everything sealed with it unreadable (GDPR Art. 17).
 """
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -156,6 +157,27 @@ def index(session: Session, *, kind: str, value: str) -> bytes:
 def suppression_hash(session: Session, *, kind: str, value: str) -> bytes:
     """Return the hash by which an address is remembered after its subject is gone (32 bytes)."""
     return blind_index.suppression_hash(_controller_key(session, "suppression").secret, kind=kind, value=value)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressHashes:
+    """Makes a controller's keyed hashes without a database: what a process keeps to answer checks. Shows no key."""
+
+    _index: Key = field(repr=False)
+    _suppression: Key = field(repr=False)
+
+    def index(self, kind: str, value: str) -> bytes:
+        """Return the blind index of a normalised value (16 bytes); the same as `index`."""
+        return blind_index.blind_index(self._index.secret, kind=kind, value=value)
+
+    def suppression_hash(self, kind: str, value: str) -> bytes:
+        """Return the hash of the list of stops (32 bytes); the same as `suppression_hash`."""
+        return blind_index.suppression_hash(self._suppression.secret, kind=kind, value=value)
+
+
+def open_hashes(session: Session) -> AddressHashes:
+    """Open the keys of this controller's hashes; raises KeyDestroyedError where there are none."""
+    return AddressHashes(_controller_key(session, "index"), _controller_key(session, "suppression"))
 
 
 def platform_hash(session: Session, *, purpose: str, value: bytes) -> bytes:

@@ -139,9 +139,18 @@ class TestState:
                 "      OR data_type = 'boolean')"
             ).fetchall()
 
-        # Booleans are settings of the controller and of notices and purposes, the status is that of an HTTP answer; no
-        # person's answer is one.
-        assert {table for table, _ in found} <= {"controller", "purpose", "notice_publication", "idempotency_record"}
+        # Booleans are settings, flags of an act, or what a check once answered; no person's status is among them.
+        assert {table for table, _ in found} <= {
+            "controller",
+            "customer_relation",
+            "decision",
+            "decision_answer",
+            "idempotency_record",
+            "ledger_entry",
+            "notice_publication",
+            "purpose",
+            "reservation_match",
+        }
 
 
 class TestTwoAddresses:

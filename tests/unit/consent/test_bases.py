@@ -11,9 +11,7 @@ from consent_service.consent.jurisdiction import IN_FORCE, Law
 from consent_service.consent.rules import Entry, Facts, Offer, Relation, Reservation
 from tests.builders import NOON
 
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
-MICROSECOND = timedelta(microseconds=1)
+DAY, HOUR, MICROSECOND = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
 YEAR = 365 * DAY
 
 NOTHING_ELSE = Offer("consent", double_opt_in=True, special_category=False, recipients=())

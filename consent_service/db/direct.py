@@ -1,0 +1,75 @@
+"""One connection for each thread that answers checks: autocommit, prepared, and thrown away at the first failure.
+
+A check is one statement and reads alone, so it needs neither a transaction of ours nor a pool (docs/performance.md).
+"""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import TupleRow
+from sqlalchemy import Engine
+
+#: How long a statement may take. Whoever asks is answered `unavailable`, which is no, and not late.
+STATEMENT_TIMEOUT_MS: Final = 2_000
+#: Thousands of people in one statement take longer than one.
+MANY_TIMEOUT_MS: Final = 10_000
+_CONNECT_TIMEOUT_SECONDS: Final = 3
+
+
+class DirectConnections:
+    """Runs single statements, each on the connection of its thread."""
+
+    def __init__(self, engine: Engine, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> None:
+        """Connect as the engine does; nothing is connected before the first statement."""
+        _, arguments = engine.dialect.create_connect_args(engine.url)
+        options = (
+            f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={statement_timeout_ms} -c timezone=UTC"
+            " -c jit=off -c default_transaction_read_only=on"
+        )
+        self._arguments: dict[str, Any] = {
+            **arguments,
+            "options": options,
+            "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        }
+        self._threads = threading.local()
+
+    def run(self, statement: bytes, parameters: Sequence[object]) -> list[TupleRow]:
+        """Run one statement and return its rows; raises psycopg.Error.
+
+        The statement comes from our own code alone. A connection that the server closed while nobody used it is
+        replaced once, for a read can be said twice.
+        """
+        cursor: psycopg.Cursor[TupleRow] | None = getattr(self._threads, "cursor", None)
+        if cursor is not None:
+            try:
+                return cursor.execute(statement, parameters).fetchall()
+            except psycopg.OperationalError:
+                is_lost = cursor.connection.closed or cursor.connection.broken
+                self.close()
+                if not is_lost:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+        try:
+            return self._connect().execute(statement, parameters).fetchall()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection of this thread, if it has one."""
+        cursor: psycopg.Cursor[TupleRow] | None = getattr(self._threads, "cursor", None)
+        if cursor is not None:
+            self._threads.cursor = None
+            with contextlib.suppress(psycopg.Error):
+                cursor.connection.close()
+
+    def _connect(self) -> psycopg.Cursor[TupleRow]:
+        connection = psycopg.connect(**self._arguments, autocommit=True, prepare_threshold=0)
+        cursor = connection.cursor(binary=True)
+        self._threads.cursor = cursor
+        return cursor
