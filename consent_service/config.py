@@ -12,6 +12,7 @@ from consent_service.errors import SettingsError
 DEFAULT_SIGNUPS_PER_IP_PER_HOUR = 10
 #: A whole workplace may stand behind one address; what protects a mailbox are the caps per address.
 DEFAULT_PREFERENCE_LINKS_PER_IP_PER_HOUR = 300
+DEFAULT_DECISION_LOG_MONTHS = 24
 #: A sender of letters has at most 11 of them (GSM 03.38).
 DEFAULT_SMS_SENDER = "Samtykke"
 
@@ -38,6 +39,8 @@ class Settings:
     sms_gateway_url: str | None = None
     sms_gateway_token: str | None = field(default=None, repr=False)
     sms_sender: str = DEFAULT_SMS_SENDER
+    decision_log_months: int = DEFAULT_DECISION_LOG_MONTHS
+    retention_url: str | None = field(default=None, repr=False)
 
     @property
     def is_https(self) -> bool:
@@ -78,9 +81,22 @@ class Settings:
                 sms_gateway_url=_gateway_url(env.str("SMS_GATEWAY_URL", default="")),
                 sms_gateway_token=env.str("SMS_GATEWAY_TOKEN", default="") or None,
                 sms_sender=env.str("SMS_SENDER", default="") or DEFAULT_SMS_SENDER,
+                decision_log_months=decision_log_months(),
+                retention_url=env.str("DATABASE_URL_RETENTION", default="") or None,
             )
         except EnvError as error:
             raise SettingsError(str(error)) from None
+
+
+def decision_log_months() -> int:
+    """Read for how many months decisions are kept; raises SettingsError for less than one."""
+    try:
+        months = Env().int("DECISION_LOG_MONTHS", default=DEFAULT_DECISION_LOG_MONTHS)
+    except EnvError as error:
+        raise SettingsError(str(error)) from None
+    if months < 1:
+        raise SettingsError("DECISION_LOG_MONTHS is less than one month")
+    return months
 
 
 def _public_url(text: str) -> str:

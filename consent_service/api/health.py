@@ -10,6 +10,7 @@ from flask import Blueprint, Response, current_app, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
 from consent_service import clock, web
+from consent_service.consent import spool
 from consent_service.db import migrate, readiness
 from consent_service.errors import KeyFolderError
 from consent_service.vault import fingerprints
@@ -34,9 +35,10 @@ def live() -> Response:
 @blueprint.get("/health/ready")
 @caller(access.PUBLIC)
 def ready() -> Response:
-    """Say whether this process may serve: database, schema, keys and clocks, each by name and without detail."""
+    """Say whether this process may serve: database, schema, keys, clocks and spool, each by name and without detail."""
     checks: dict[str, Any] = dict.fromkeys(("database", "writable", "schema", "clock", "keys"), False)
     checks.update(_passed())
+    checks["spool"] = spool.is_writable(web.service().settings.spool_dir)
     is_ready = all(checks.values())
     answer = jsonify(status="ready" if is_ready else "unavailable", checks=checks)
     answer.status_code = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -47,7 +49,18 @@ def ready() -> Response:
 @caller(access.PUBLIC)
 def expose_metrics() -> Response:
     """Write the figures for Prometheus."""
-    return Response(current_app.extensions[METRICS_EXTENSION].expose(), content_type=metrics.MEDIA_TYPE)
+    exposed = current_app.extensions[METRICS_EXTENSION].expose() + metrics.gauges(_spool_figures())
+    return Response(exposed, content_type=metrics.MEDIA_TYPE)
+
+
+def _spool_figures() -> dict[str, tuple[str, float]]:
+    waiting = spool.measure(web.service().settings.spool_dir)
+    age = timedelta(0) if waiting.oldest is None else clock.machine_time() - waiting.oldest
+    return {
+        "consent_spool_bytes": ("Decisions on this machine that wait for the worker.", waiting.size),
+        "consent_spool_oldest_seconds": ("Time since the oldest of them was written.", max(age.total_seconds(), 0)),
+        "consent_spool_broken_bytes": ("Lines that were set aside for a person to look at.", waiting.broken),
+    }
 
 
 @functools.cache

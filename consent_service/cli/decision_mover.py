@@ -5,15 +5,17 @@ happens half-way happens again.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import psycopg
 import structlog
+from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy.exc import SQLAlchemyError
 
-from consent_service import identifiers
+from consent_service import clock, identifiers
 from consent_service.consent import decision_lines, decision_log, spool
 from consent_service.consent.decision_lines import Line
 from consent_service.consent.spool import Taken
@@ -23,8 +25,15 @@ from consent_service.errors import DecisionLineBrokenError
 #: How many answers one transaction takes, and after how many the other housekeeping has its turn.
 SLICE: Final = 5_000
 MOST_ANSWERS: Final = 200_000
+#: Far longer than it takes to make a file.
+_BIRTH: Final = timedelta(minutes=1)
 
 Piece = tuple[bytes, Line]
+
+# The web server shows them: all processes of the service keep their figures in one folder.
+_registry = CollectorRegistry()
+_moved_answers = Counter("consent_decisions_moved", "Answers moved into the decision log.", registry=_registry)
+_broken_lines = Counter("consent_decisions_broken", "Lines of the spool that were set aside.", registry=_registry)
 
 _log = structlog.get_logger(__name__)
 
@@ -34,16 +43,19 @@ def move(database: Database, folder: Path) -> int:
 
     While the database is away everything stays where it is.
     """
+    spool.forget_unborn(folder, before=clock.machine_time() - _BIRTH)
     moved = 0
     for path in spool.list_files(folder):
         with spool.take(path) as taken:
             if taken is None:
                 continue
             try:
-                moved += _move_file(database, taken)
+                stored = _move_file(database, taken)
             except (SQLAlchemyError, psycopg.Error) as error:
                 _log.warning("decisions_wait", error=type(error).__name__)
                 return moved
+            _moved_answers.inc(stored)
+            moved += stored
             taken.discard()
         if moved >= MOST_ANSWERS:
             break
@@ -95,4 +107,5 @@ def _store(database: Database, taken: Taken, controller_id: str, pieces: Sequenc
 
 def _set_aside(taken: Taken, text: bytes) -> None:
     spool.set_aside(taken, text)
+    _broken_lines.inc()
     _log.error("decision_broken", count=len(text))

@@ -25,6 +25,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 EARLIEST_HONEST_YEAR = 2026
 LARGEST_CLOCK_DIFFERENCE_S = 2.0
+LONGEST_WAIT_S = 300
 
 #: Prints how far the database's clock is from this machine's, in seconds.
 ASK_DATABASE = """
@@ -129,6 +130,25 @@ def look_at_port(port: int) -> Finding:
     return Finding("port", f"{port} is free")
 
 
+def look_at_spool(data: pathlib.Path) -> Finding:
+    """Check that decisions leave this machine, and that none had to be set aside."""
+    spool = data / "spool"
+    if not spool.exists():
+        return Finding("decision spool", "empty")
+    if not os.access(str(spool), os.W_OK | os.X_OK):
+        mend = "let the account of the service own it; until then no check is answered"
+        return Finding("decision spool", f"{spool} is not writable", mend)
+    broken = spool / "broken"
+    if broken.is_dir() and any(broken.iterdir()):
+        mend = "docs/operating.md says what to do with these lines"
+        return Finding("decision spool", f"lines were set aside in {broken}", mend)
+    late = [path for path in spool.iterdir() if path.is_file() and time.time() - _written(path) > LONGEST_WAIT_S]
+    if late:
+        mend = "`./consent up` runs a worker that moves them; log/worker.log says why it does not"
+        return Finding("decision spool", f"{len(late)} files wait for longer than {LONGEST_WAIT_S // 60} minutes", mend)
+    return Finding("decision spool", "nothing waits for long")
+
+
 def look_at_binaries(environment: pathlib.Path) -> Finding:
     """Check that PostgreSQL's programs run on this machine."""
     if os.environ.get("DATABASE_URL"):
@@ -214,6 +234,7 @@ def main(arguments: list[str]) -> int:
         look_at_space(data),
         look_at_folder(data),
         look_at_keys(data),
+        look_at_spool(data),
         look_at_port(asked.port),
         look_at_binaries(asked.environment),
         look_at_database(asked.environment, checkout, data),
@@ -224,6 +245,14 @@ def main(arguments: list[str]) -> int:
     for finding in findings:
         print("\n".join(finding.lines()))
     return 1 if any(finding.mend for finding in findings) else 0
+
+
+def _written(path: pathlib.Path) -> float:
+    """Return when a file was last written to; one that vanishes meanwhile has just been moved."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _nearest(path: pathlib.Path) -> pathlib.Path:

@@ -25,15 +25,15 @@ DATABASE: Final = "consent"
 
 
 @contextmanager
-def database(data_dir: Path) -> Iterator[Database]:
-    """Open the database of a data folder with the login of the web server, and close it afterwards.
+def database(data_dir: Path, *, part: str = "app") -> Iterator[Database]:
+    """Open the database of a data folder with the login of a part, the web server's as a rule, and close it afterwards.
 
     What the service refuses inside the block ends the command with a sentence and exit code 1.
     """
     if is_demo(data_dir):
         os.environ.setdefault(clock.OFFSET_FILE_VARIABLE, str(data_dir.absolute() / "clock"))
     try:
-        opened = _open(data_dir)
+        opened = _open(data_dir, part)
         try:
             with opened.platform_transaction() as session:
                 fingerprints.verify(session)
@@ -79,10 +79,10 @@ def _choose(known: dict[str, str], wanted: str | None) -> str:
     return known[wanted]
 
 
-def _open(data_dir: Path) -> Database:
+def _open(data_dir: Path, part: str) -> Database:
     env = Env()
     keys_dir = env.path("CONSENT_KEYS", default=None) or data_dir / "keys"
-    return prepare.open_database(migrator_url=_migrator_url(env, data_dir), keys_dir=keys_dir)
+    return prepare.open_database(migrator_url=_migrator_url(env, data_dir), keys_dir=keys_dir, part=part)
 
 
 def _migrator_url(env: Env, data_dir: Path) -> str:

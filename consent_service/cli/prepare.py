@@ -76,20 +76,21 @@ def prepare(*, migrator_url: str, data_dir: Path, keys_dir: Path, demo: bool, pu
     return PreparedDatabase(environment)
 
 
-def open_database(*, migrator_url: str, keys_dir: Path) -> Database:
-    """Open a database that is in use, with the app's login, for a command beside the running service.
+def open_database(*, migrator_url: str, keys_dir: Path, part: str = "app") -> Database:
+    """Open a database that is in use, with the login of a part, for a command beside the running service.
 
     Raises KeyFolderError where the folder has no keys or no logins.
     """
-    if APP_URL in os.environ:
-        return Database(make_engine(os.environ[APP_URL]), keyring.load_keyring(keys_dir))
+    variable = _URL_OF[part]
+    if variable in os.environ:
+        return Database(make_engine(os.environ[variable]), keyring.load_keyring(keys_dir))
     try:
         passwords = json.loads((keys_dir / LOGINS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise KeyFolderError(f"{keys_dir} has no {LOGINS}: start the service once") from None
     url = make_url(migrator_url)
-    name = roles.default_roles(str(url.database)).app
-    return Database(make_engine(_with_login(url, name, passwords["app"])), keyring.load_keyring(keys_dir))
+    names = dict(zip(_URL_OF, roles.default_roles(str(url.database)).names(), strict=True))
+    return Database(make_engine(_with_login(url, names[part], passwords[part])), keyring.load_keyring(keys_dir))
 
 
 @dataclass(frozen=True, slots=True)

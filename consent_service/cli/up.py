@@ -32,6 +32,7 @@ DEMO_SENDER = "samtykke@consent.example"
 DRAIN_SECONDS = 25
 # The migrator's login opens everything; web and worker have logins of their own.
 KEPT_FROM_CHILDREN = frozenset({"DATABASE_URL"})
+OTHERS_LOGINS = frozenset({preparation.WORKER_URL, preparation.RETENTION_URL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,9 @@ def _start(supervisor: Supervisor, folder: DataFolder, launch: Launch, *, afterw
         supervisor.start(_mail_sink(folder, environment, port=mail_port))
         environment |= {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": str(mail_port)}
     supervisor.start(_program("worker", ("consent_service.cli.main", "worker"), environment))
-    supervisor.start(_web(launch, environment))
+    # Whoever breaks into the web server finds no login there that could send, sweep or delete.
+    apart = {name: value for name, value in environment.items() if name not in OTHERS_LOGINS}
+    supervisor.start(_web(launch, apart))
     supervisor.wait_until(lambda: _is_ready(launch), seconds=READY_WITHIN)
 
 

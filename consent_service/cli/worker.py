@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from consent_service import app
 from consent_service.admission import idempotency, mail_caps, throttle
-from consent_service.cli import decision_mover
+from consent_service.cli import decision_mover, retention
 from consent_service.config import Settings
 from consent_service.consent import preference_links, signup_requests
 from consent_service.crypto import keyring
@@ -149,10 +149,23 @@ JOBS: Final = (
 
 
 def jobs(settings: Settings) -> tuple[Job, ...]:
-    """Return all housekeeping of the service, what lies on this machine included."""
+    """Return all housekeeping of the service, what lies on this machine and what needs another login included."""
 
     def move_decisions(database: Database, at: datetime) -> None:
         del at
         decision_mover.move(database, settings.spool_dir)
 
-    return (Job("move_decisions", timedelta(seconds=1), move_decisions), *JOBS)
+    def destroy_what_is_over(database: Database, at: datetime) -> None:
+        if settings.retention_url is None:
+            return
+        engine = make_engine(settings.retention_url, pool_size=1)
+        try:
+            retention.run(Database(engine, database.keyring), decision_log_months=settings.decision_log_months, at=at)
+        finally:
+            engine.dispose()
+
+    return (
+        Job("move_decisions", timedelta(seconds=1), move_decisions),
+        *JOBS,
+        Job("retention", timedelta(hours=1), destroy_what_is_over),
+    )

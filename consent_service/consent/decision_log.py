@@ -1,14 +1,17 @@
 """The decision log: decisions as they were answered, put there from the spool and never changed."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import TupleRow
+from sqlalchemy import CursorResult, Delete, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from consent_service.consent.decision_lines import Heading, Line
+from consent_service.consent.models import Decision, DecisionAnswer
 from consent_service.db.session import controller_of
 from consent_service.errors import DecisionLineBrokenError
 
@@ -105,3 +108,50 @@ def _decision_row(heading: Heading) -> tuple[Any, ...]:
         heading.denied,
         heading.invalid,
     )
+
+
+def count_until(session: Session, until: datetime) -> int:
+    """Count the answers of this controller that are as old as `until` or older."""
+    mine = DecisionAnswer.controller_id == controller_of(session)
+    return session.execute(
+        select(func.count()).select_from(DecisionAnswer).where(mine, DecisionAnswer.evaluated_at <= until)
+    ).scalar_one()
+
+
+def purge(session: Session, *, until: datetime, limit: int) -> int:
+    """Delete up to `limit` answers that are as old as `until` or older, then as many calls that have none left.
+
+    Returns how many rows there were. Only the role `retention` may.
+    """
+    controller_id = controller_of(session)
+    old_answers = (
+        select(DecisionAnswer.decision_id, DecisionAnswer.item)
+        .where(DecisionAnswer.controller_id == controller_id, DecisionAnswer.evaluated_at <= until)
+        .order_by(DecisionAnswer.evaluated_at)
+        .limit(limit)
+    )
+    key = tuple_(DecisionAnswer.decision_id, DecisionAnswer.item)
+    answers = _deleted(
+        session, delete(DecisionAnswer).where(DecisionAnswer.controller_id == controller_id, key.in_(old_answers))
+    )
+    has_answers = (
+        select(DecisionAnswer.item)
+        .where(DecisionAnswer.controller_id == controller_id, DecisionAnswer.decision_id == Decision.id)
+        .exists()
+    )
+    old_calls = (
+        select(Decision.id)
+        .where(Decision.controller_id == controller_id, Decision.evaluated_at <= until, ~has_answers)
+        .order_by(Decision.evaluated_at)
+        .limit(limit)
+    )
+    calls = _deleted(
+        session, delete(Decision).where(Decision.controller_id == controller_id, Decision.id.in_(old_calls))
+    )
+    return max(answers, calls)
+
+
+def _deleted(session: Session, statement: Delete) -> int:
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)  # noqa: S101 - what a DELETE gives
+    return result.rowcount

@@ -190,6 +190,14 @@ def take(path: Path) -> Iterator[Taken | None]:
         os.close(descriptor)
 
 
+def forget_unborn(folder: Path, *, before: datetime) -> None:
+    """Delete files that got no further than being made, before a moment: their process died, and they are empty."""
+    for path in folder.glob(f"*{_NEW}"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+
+
 def set_aside(taken: Taken, line: bytes) -> None:
     """Keep a line that cannot be read where a person can look at it; the rest of its file goes on."""
     folder = taken.path.parent / BROKEN
@@ -238,6 +246,15 @@ def measure(folder: Path) -> Waiting:
     aside = sum(path.stat().st_size for path in broken.iterdir()) if broken.is_dir() else 0
     oldest = datetime.fromtimestamp(min(times), UTC) if times else None
     return Waiting(size=sum(sizes), oldest=oldest, broken=aside)
+
+
+def is_writable(folder: Path) -> bool:
+    """Say whether a decision could be written down here, as far as can be seen without writing one."""
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return False
+    room = os.statvfs(place)
+    return room.f_bavail > 0 and (room.f_files == 0 or room.f_favail > 0)
 
 
 def _content(path: Path) -> bytes:

@@ -1,10 +1,12 @@
 """Counts requests for Prometheus: routes and figures, never who called or about whom."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -13,6 +15,25 @@ FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 # Seconds; the promises are about 5, 25 and 100 ms.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class _Gauges:
+    """Figures that are read when they are asked for, so no process keeps them."""
+
+    def __init__(self, figures: Mapping[str, tuple[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Hand the figures to the library."""
+        for name, (meaning, value) in self._figures.items():
+            yield GaugeMetricFamily(name, meaning, value=value)
+
+
+def gauges(figures: Mapping[str, tuple[str, float]]) -> bytes:
+    """Write figures, each with its meaning, in the text format."""
+    registry = CollectorRegistry()
+    registry.register(_Gauges(figures))
+    return generate_latest(registry)
 
 
 class Metrics:

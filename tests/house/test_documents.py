@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 #: What the launcher tells its own processes; nobody else sets them.
 INTERNAL = {"CONSENT_CLOCK_FILE", "CONSENT_DATA", "CONSENT_DEMO", "CONSENT_DOCTOR_URL", "CONSENT_RUN"}
-VARIABLE = re.compile(r"(CONSENT|DATABASE|MAIL|SMS|PUBLIC|TRUSTED|SIGNUPS|PREFERENCE)(_[A-Z]+)+")
+VARIABLE = re.compile(r"(CONSENT|DATABASE|DECISION|MAIL|SMS|PUBLIC|TRUSTED|SIGNUPS|PREFERENCE)(_[A-Z]+)+")
 
 
 class TestVariables:

@@ -11,7 +11,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MODULE = 400
 LEFT_OVERS = re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b")
-CAPABILITIES = ("accounts", "admission", "audit", "consent", "delivery", "language", "registry", "subjects", "vault")
+CAPABILITIES = (
+    "accounts",
+    "admission",
+    "audit",
+    "consent",
+    "delivery",
+    "language",
+    "registry",
+    "rights",
+    "subjects",
+    "vault",
+)
 #: The worker is a door in a capability's room: it opens the transactions in which messages are claimed and settled.
 OPENS_TRANSACTIONS = {"delivery/worker.py"}
 

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from consent_service.config import Settings
+from consent_service.consent.spool import Spool
 from consent_service.crypto import keyring
 from consent_service.errors import KeyFolderError
 
@@ -27,7 +28,14 @@ class TestHealth:
 
         assert answer.json == {
             "status": "ready",
-            "checks": {"database": True, "writable": True, "schema": True, "clock": True, "keys": True},
+            "checks": {
+                "database": True,
+                "writable": True,
+                "schema": True,
+                "clock": True,
+                "keys": True,
+                "spool": True,
+            },
         }
 
     def test_figures_name_routes_and_not_paths(self, client: FlaskClient) -> None:
@@ -36,6 +44,26 @@ class TestHealth:
         answer = client.get("/metrics")
 
         assert 'consent_http_requests_total{method="GET",route="/health/live",status="200"}' in answer.text
+
+    def test_where_no_decision_can_be_written_down_it_is_not_ready(
+        self, start: Start, settings: Settings, tmp_path: Path
+    ) -> None:
+        (tmp_path / "spool").touch()
+
+        answer = start(dataclasses.replace(settings, data_dir=tmp_path)).test_client().get("/health/ready")
+
+        assert answer.status_code == 503
+        assert answer.get_json()["checks"]["spool"] is False
+
+    def test_figures_say_what_waits_in_the_spool(self, start: Start, settings: Settings, tmp_path: Path) -> None:
+        spool = Spool(tmp_path / "spool", rotate_seconds=3600)
+        spool.append(b"one\n")
+
+        answer = start(dataclasses.replace(settings, data_dir=tmp_path)).test_client().get("/metrics")
+
+        assert "consent_spool_bytes 4.0" in answer.text
+        assert "consent_spool_broken_bytes 0.0" in answer.text
+        spool.close()
 
 
 class TestStart:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,17 @@ class TestTake:
         assert list(tmp_path.iterdir()) == []
         assert spools.measure(tmp_path).size == 0
         spool.close()
+
+
+class TestForgetUnborn:
+    def test_a_file_that_was_never_begun_goes_after_a_while(self, tmp_path: Path) -> None:
+        (tmp_path / "1-a.new").touch()
+        os.utime(tmp_path / "1-a.new", (0, 0))
+        (tmp_path / "2-b.new").touch()
+
+        spools.forget_unborn(tmp_path, before=datetime(2000, 1, 1, tzinfo=UTC))
+
+        assert [path.name for path in tmp_path.iterdir()] == ["2-b.new"]
 
 
 class TestKill:

@@ -1,8 +1,15 @@
 """A statement says what was answered, and ends before the answer does."""
 
+import base64
 import dataclasses
+import re
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from cryptography.exceptions import InvalidSignature
 
 from consent_service.consent import statements
 from consent_service.consent.statements import Stated
@@ -10,6 +17,7 @@ from consent_service.crypto import statements as signatures
 from tests.builders import NOON
 from tests.unit.crypto.test_statements import verify
 
+ROOT = Path(__file__).resolve().parents[3]
 KEY = signatures.open_key(b"k" * 32)
 YES = Stated(
     decision_id="dec_1",
@@ -31,6 +39,43 @@ YES = Stated(
 def claims(stated: Stated) -> dict[str, Any]:
     statement = statements.sign(KEY, stated, issuer="https://samtykke.example", controller_key="nordlys")
     return verify(statement, KEY.public_jwk())
+
+
+def documented_verifier() -> Callable[..., dict[str, Any]]:
+    """Run the example of the document, as a reader of it would."""
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "decisions.md").read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own document
+    found: Callable[..., dict[str, Any]] = names["verify"]
+    return found
+
+
+class TestDocumentedVerifier:
+    SAID: ClassVar = {"issuer": "https://samtykke.example", "controller": "nordlys"}
+
+    def test_it_takes_what_we_sign(self) -> None:
+        statement = statements.sign(KEY, YES, issuer="https://samtykke.example", controller_key="nordlys")
+
+        found = documented_verifier()(statement, {"keys": [KEY.public_jwk()]}, **self.SAID)
+
+        assert found == claims(YES)
+
+    @pytest.mark.parametrize("other", [{"issuer": "https://elsewhere.example"}, {"controller_key": "fjord"}])
+    def test_it_refuses_somebody_elses(self, other: dict[str, str]) -> None:
+        said = {"issuer": "https://samtykke.example", "controller_key": "nordlys", **other}
+        statement = statements.sign(KEY, YES, **said)
+
+        with pytest.raises(ValueError, match="somebody else"):
+            documented_verifier()(statement, {"keys": [KEY.public_jwk()]}, **self.SAID)
+
+    def test_it_refuses_what_was_altered(self) -> None:
+        header, _, signature = statements.sign(
+            KEY, YES, issuer="https://samtykke.example", controller_key="nordlys"
+        ).split(".")
+        forged = base64.urlsafe_b64encode(b'{"allowed":true}').rstrip(b"=").decode()
+
+        with pytest.raises(InvalidSignature):
+            documented_verifier()(f"{header}.{forged}.{signature}", {"keys": [KEY.public_jwk()]}, **self.SAID)
 
 
 class TestSign:

@@ -1,0 +1,1 @@
+"""What the law lets a person ask for, and how long anything is kept."""
