@@ -12,8 +12,8 @@ from alembic import op
 
 from consent_service.db import tenancy
 
-revision = "0021"
-down_revision = "0020"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
