@@ -39,7 +39,7 @@ def object_to(
     purpose_id = purpose.id if purpose is not None else None
     withdrawal.demand_channel(scope.channel)
     found = withdrawal.hold(session, reference)
-    withdrawal.cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
+    withdrawal.cancel_requests(session, reference=reference, found=found, purpose=purpose, scope=scope, at=at)
     if found is None:
         contact = withdrawal.address_of_unknown(reference)
         stop = withdrawal.suppress(session, contact, purpose=purpose, channel=scope.channel, actor=actor, at=at)

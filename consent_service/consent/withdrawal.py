@@ -47,10 +47,14 @@ class WithdrawalOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a withdrawal is meant for: a purpose and a channel, or all where None."""
+    """What a withdrawal is meant for: a purpose and a channel, or all where None.
+
+    With a contact point it is meant for that one alone, which is the person's own.
+    """
 
     purpose: str | None
     channel: str | None
+    contact_point_id: str | None = None
 
 
 def withdraw(
@@ -72,12 +76,16 @@ def withdraw(
     purpose = purposes.get(session, key=scope.purpose) if scope.purpose is not None else None
     demand_channel(scope.channel)
     found = hold(session, reference)
-    cancel_requests(session, reference=reference, found=found, purpose=purpose, channel=scope.channel, at=at)
+    cancel_requests(session, reference=reference, found=found, purpose=purpose, scope=scope, at=at)
     if found is None:
         suppress(session, address_of_unknown(reference), purpose=purpose, channel=scope.channel, actor=actor, at=at)
         return WithdrawalOutcome(None, (), ())
     targets = _targets(session, found.subject_id, purpose, scope.channel, at)
-    ended = [_end(session, series, key, reason=reason, act=act, actor=actor, at=at) for series, key in targets]
+    ended = [
+        _end(session, series, key, reason=reason, act=act, actor=actor, at=at)
+        for series, key in targets
+        if scope.contact_point_id in {None, series.contact_point_id}
+    ]
     if reference.contact_point is not None and found.point is None:
         # The address is not theirs, or no longer: the no still means that nothing is sent there.
         suppress(session, reference.contact_point, purpose=purpose, channel=scope.channel, actor=actor, at=at)
@@ -120,20 +128,21 @@ def cancel_requests(
     reference: SubjectReference,
     found: FoundSubject | None,
     purpose: Purpose | None,
-    channel: str | None,
+    scope: Scope,
     at: datetime,
 ) -> None:
     """Cancel what waits for the address that is named, and for the person that is meant, within a scope."""
-    contacts = [] if reference.named_point is None else [reference.named_point]
+    one = scope.contact_point_id
+    contacts = [] if one is not None or reference.named_point is None else [reference.named_point]
     if found is not None:
         own = identity.list_points(session, subject_id=found.subject_id)
-        contacts += [identity.open_point(session, point) for point in own]
+        contacts += [identity.open_point(session, point) for point in own if one in {None, point.id}]
     signup_requests.cancel_for(
         session,
         contacts=contacts,
-        subject_id=found.subject_id if found else None,
+        subject_id=found.subject_id if found and one is None else None,
         purpose_id=purpose.id if purpose else None,
-        channel=channel,
+        channel=scope.channel,
         at=at,
     )
 

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from consent_service import clock, web
 from consent_service.consent import preference_links, preferences, public_links
+from consent_service.consent.choices import Key, Pair
 from consent_service.consent.preference_links import Visitor
-from consent_service.consent.preferences import Pair, PreferencesView, SavedChoices
+from consent_service.consent.preferences import PreferencesView, SavedChoices
 from consent_service.consent.public_links import SecretLink, SenderLink
 from consent_service.db.session import keyring_of
 from consent_service.errors import ContactPointInvalidError, LinkExpiredError, LinkInvalidError
@@ -23,6 +24,7 @@ from consent_service.pages import acts, framing, receipts, snapshots, throttles,
 from consent_service.pages.framing import Frame
 from consent_service.pages.typed import LONGEST_TEXT, Fault
 from consent_service.registry import controllers
+from consent_service.registry.boxes import ShownBox
 from consent_service.subjects import fields
 from consent_service.web import access
 from consent_service.web.access import caller
@@ -113,7 +115,7 @@ def _show(
     session: Session, visit: _Visit, *, saved: SavedChoices | None = None, faults: tuple[Fault, ...] = ()
 ) -> Response:
     view = _view(session, visit)
-    titles = {(choice.purpose, choice.channel): choice.title for choice in view.choices}
+    titles = {choice.pair: choice.title for choice in view.choices}
     outcomes = () if saved is None else _outcomes(saved, titles)
     return framing.show(
         "preferences.html",
@@ -122,7 +124,7 @@ def _show(
         address=view.masked,
         post_url=visit.path,
         snapshot=_snapshot(session, visit, view),
-        choices=tuple(choice for choice in view.choices if choice.is_given or choice.box is not None),
+        choices=tuple(choice for choice in view.choices if choice.box is not None or choice.status != "unknown"),
         saved_at=None if saved is None else saved.saved_at,
         saved=outcomes,
         history=view.history,
@@ -143,9 +145,9 @@ def _save(session: Session, visit: _Visit) -> Response:
             session, visit, saved=preferences.withdraw_all(session, visitor=visit.visitor, act=act, at=visit.at)
         )
     view = _view(session, visit)
-    shown = _pairs("shown", view)
-    wanted = _pairs("consent", view)
-    given = {(choice.purpose, choice.channel) for choice in view.choices if choice.is_given}
+    shown = _keys("shown", view)
+    wanted = _keys("consent", view)
+    given = {choice.key for choice in view.choices if choice.is_given}
     # Whatever is taken back counts in any case. A yes needs the proof that its words stood on the page.
     is_proved = _is_snapshot_of(session, visit, view)
     saved = preferences.save(
@@ -182,7 +184,7 @@ def _stop(session: Session, visit: _Visit) -> Response:
         saved = preferences.withdraw_all(session, visitor=visit.visitor, act=act, at=visit.at)
         return _show_stopping(session, visit, saved=saved)
     view = _view(session, visit)
-    stopped = _pairs("stop", view)
+    stopped = _keys("stop", view)
     saved = preferences.save(
         session,
         visitor=visit.visitor,
@@ -199,28 +201,35 @@ def _view(session: Session, visit: _Visit) -> PreferencesView:
     return preferences.view(session, visitor=visit.visitor, language=visit.frame.language, at=visit.at)
 
 
-def _pairs(name: str, view: PreferencesView) -> frozenset[Pair]:
-    known = {f"{choice.purpose}:{choice.channel}": (choice.purpose, choice.channel) for choice in view.choices}
+def _keys(name: str, view: PreferencesView) -> frozenset[Key]:
+    known = {choice.name: choice.key for choice in view.choices}
     return frozenset(known[value] for value in request.form.getlist(name) if value in known)
 
 
 def _outcomes(saved: SavedChoices, titles: dict[Pair, str]) -> tuple[tuple[str, str, str], ...]:
     given = [(purpose, channel, "given") for purpose, channel in saved.given]
     withdrawn = [(each.purpose, each.channel, "withdrawn") for each in saved.withdrawn]
+    # What ended at several addresses at once is one thing to the person.
     return tuple(
-        (titles.get((purpose, channel), purpose), channel, outcome) for purpose, channel, outcome in given + withdrawn
+        (titles.get((purpose, channel), purpose), channel, outcome)
+        for purpose, channel, outcome in dict.fromkeys(given + withdrawn)
     )
 
 
 def _snapshot(session: Session, visit: _Visit, view: PreferencesView) -> str:
-    boxes = tuple(choice.box for choice in view.choices if choice.box is not None)
+    boxes = _boxes(view)
     return snapshots.of_boxes(
         keyring_of(session), boxes, bound_to=_bound_to(visit, view), language=visit.frame.language, at=visit.at
     )
 
 
+def _boxes(view: PreferencesView) -> tuple[ShownBox, ...]:
+    """Return what is told on the page, each once, also where a box stands there for several addresses."""
+    return tuple({choice.pair: choice.box for choice in view.choices if choice.box is not None}.values())
+
+
 def _is_snapshot_of(session: Session, visit: _Visit, view: PreferencesView) -> bool:
-    boxes = tuple(choice.box for choice in view.choices if choice.box is not None)
+    boxes = _boxes(view)
     try:
         return snapshots.shows_boxes(
             keyring_of(session),
@@ -259,7 +268,7 @@ def _bound_to(visit: _Visit, view: PreferencesView) -> bytes:
 
     A page that was opened before something was withdrawn elsewhere shows its box ticked by us, and that is no act.
     """
-    given = sorted(f"{choice.purpose}:{choice.channel}" for choice in view.choices if choice.is_given)
+    given = sorted(choice.name for choice in view.choices if choice.is_given)
     return hashlib.sha256("\n".join((visit.path, *given)).encode()).digest()
 
 

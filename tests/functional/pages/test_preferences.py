@@ -14,7 +14,7 @@ from consent_service import identifiers
 from consent_service.consent import preference_links, public_links
 from consent_service.consent.withdrawal import Scope
 from consent_service.db.session import Database
-from consent_service.subjects import fields
+from consent_service.subjects import fields, identity
 from consent_service.subjects.identity import SubjectReference
 from tests import builders
 from tests.functional.pages.conftest import KARI, FormUnderTest, Stored
@@ -22,6 +22,7 @@ from tests.functional.pages.reading import Page
 
 NEWSLETTER = "newsletter:email"
 PROFILING = "profiling:web"
+WORK = "kari@jobb.example"
 
 Allowed = Callable[..., bool]
 
@@ -233,6 +234,83 @@ class TestSave:
         before = stored.entries()
 
         form.client.post(path, data={"action": "save", "shown": "offers:sms", "consent": "offers:sms"})
+
+        assert stored.entries() == before
+
+
+class TestWhatIsNoLongerOffered:
+    @pytest.fixture
+    def dropped(self, form: FormUnderTest, path: str, database: Database) -> str:
+        """Let a newer notice ask for the newsletter by SMS alone; return the address of Kari's choices."""
+        with database.transaction(form.controller_id) as session:
+            content = builders.a_notice(channels=("sms",), edition=2)
+            builders.a_published_notice(
+                session, content=content, material=False, reason="Mails have ended.", at=wall_clock.now()
+            )
+        form.clock.shift(timedelta(seconds=1))
+        return path
+
+    def test_is_shown_while_it_stands(self, form: FormUnderTest, dropped: str) -> None:
+        page = Page(form.client.get(dropped).text)
+
+        assert NEWSLETTER in page.form.ticked
+
+    def test_can_be_taken_back_and_not_be_given_again(self, form: FormUnderTest, dropped: str, stored: Stored) -> None:
+        before = stored.entries()
+
+        save(form, dropped, ticked=[])
+
+        assert stored.entries() > before
+        page = Page(form.client.get(dropped).text)
+        assert NEWSLETTER not in page.form.boxes
+        assert "Trukket tilbake" in page.html
+
+
+class TestSeveralAddresses:
+    @pytest.fixture
+    def second(self, form: FormUnderTest, path: str, database: Database) -> str:
+        """Let Kari prove a second address and get the newsletter there too; return the value of its box."""
+        del path
+        contact = fields.parse_email(WORK)
+        with database.transaction(form.controller_id) as session:
+            own = identity.find_point(session, fields.parse_email(KARI))
+            assert own is not None
+            point = identity.attach_point(
+                session, subject_id=own.subject_id, contact=contact, verified_at=builders.NOON, at=builders.NOON
+            )
+            builders.a_given_consent(session, email=WORK)
+        return f"{NEWSLETTER}:{point.id}"
+
+    def test_each_is_shown_masked_with_its_own_choice(self, form: FormUnderTest, path: str, second: str) -> None:
+        page = Page(form.client.get(path).text)
+
+        assert set(page.form.ticked) == {NEWSLETTER, second}
+        assert "k•••@j•••.example" in page.html
+        assert WORK not in page.html
+
+    def test_one_can_be_stopped_and_the_other_kept(
+        self, form: FormUnderTest, path: str, second: str, allowed: Allowed, stored: Stored
+    ) -> None:
+        before = stored.entries()
+
+        save(form, path, ticked=[NEWSLETTER])
+
+        assert stored.entries() == before + 1
+        assert allowed()
+        assert Page(form.client.get(path).text).form.ticked == [NEWSLETTER]
+        assert second not in Page(form.client.get(path).text).form.boxes
+
+    def test_both_can_be_stopped(self, form: FormUnderTest, path: str, second: str, allowed: Allowed) -> None:
+        save(form, path, ticked=[])
+
+        assert not allowed()
+        assert second not in Page(form.client.get(path).text).form.ticked
+
+    def test_a_link_proves_one_of_them_alone(self, form: FormUnderTest, path: str, second: str, stored: Stored) -> None:
+        save(form, path, ticked=[])
+        before = stored.entries()
+
+        form.client.post(path, data={"action": "save", "shown": second, "consent": second, "lang": "nb"})
 
         assert stored.entries() == before
 
