@@ -36,6 +36,7 @@ from consent_service.api import (
     recipients,
     records,
     reference,
+    revocations,
     subjects,
     withdrawals,
 )
@@ -76,6 +77,7 @@ _API: Final = (
     purposes.blueprint,
     forms.blueprint,
     recipients.blueprint,
+    revocations.blueprint,
 )
 #: How long the mail server may take over one step, in seconds. Flask-Mail itself would wait for ever.
 SMTP_TIMEOUT_SECONDS: Final = 10.0

@@ -195,6 +195,12 @@ class ConsentUnknownError(NotFoundError):
     code: ClassVar[str] = "consent_unknown"
 
 
+class RevocationUnknownError(NotFoundError):
+    """The controller has no such revocation."""
+
+    code: ClassVar[str] = "revocation_unknown"
+
+
 class InvalidInputError(ConsentServiceError):
     """What was sent cannot be understood; `problems` says where and why."""
 
@@ -264,6 +270,12 @@ class ObjectedError(ConflictError):
     """The person objected; only their own confirmed act lifts that."""
 
     code: ClassVar[str] = "objected"
+
+
+class SourceRecalledError(ConflictError):
+    """What this comes from was recalled: it brings no consent any more."""
+
+    code: ClassVar[str] = "source_recalled"
 
 
 class RestrictedError(ConflictError):

@@ -52,6 +52,8 @@ TYPES: Final = frozenset(
         "recipient.created",
         "recipient_kind.recorded",
         "reservations.washed",
+        "revocation.applied",
+        "revocation.recorded",
         "signup.code_failed",
         "signup.confirmed",
         "signup.expired",

@@ -17,7 +17,8 @@ from consent_service import app
 from consent_service.admission import idempotency, mail_caps, throttle
 from consent_service.cli import decision_mover, retention
 from consent_service.config import Settings
-from consent_service.consent import preference_links, signup_requests
+from consent_service.consent import preference_links, revoking, signup_requests
+from consent_service.consent.revoking import Place
 from consent_service.crypto import keyring
 from consent_service.db.session import Database, make_engine
 from consent_service.delivery import outbox, worker
@@ -136,10 +137,40 @@ def sweep_platform_mails(database: Database, at: datetime) -> None:
             return
 
 
+class Revoking:
+    """Gives the ledger its entries after recalls, a share of each in every round; remembers how far each has come."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+
+    def __call__(self, database: Database, at: datetime) -> None:
+        """Work on every controller's recalls for one round."""
+        with database.platform_transaction() as session:
+            directory = controllers.list_directory(session)
+        for row in directory:
+            try:
+                with database.transaction(row.controller_id) as session:
+                    unfinished = revoking.list_unfinished(session)
+                for revocation_id in unfinished:
+                    self._apply(database, row.controller_id, revocation_id, at)
+            except Exception as error:  # noqa: BLE001 - one controller's trouble is not the others'
+                _log.warning("sweep_failed", controller_id=row.controller_id, error=type(error).__name__)
+
+    def _apply(self, database: Database, controller_id: str, revocation_id: str, at: datetime) -> None:
+        for _ in range(MOST_BATCHES):
+            after = self._places.pop(revocation_id, None)
+            with database.transaction(controller_id) as session:
+                batch = revoking.apply_batch(session, revocation_id=revocation_id, after=after, at=at)
+            if batch.next_place is None:
+                return
+            self._places[revocation_id] = batch.next_place
+
+
 #: Housekeeping of the database.
 JOBS: Final = (
     Job("expire_signup_requests", timedelta(minutes=10), for_each_controller(signup_requests.expire)),
     Job("expire_preference_requests", timedelta(minutes=10), for_each_controller(preference_links.expire)),
+    Job("apply_revocations", timedelta(seconds=1), Revoking()),
     Job("purge_throttles", timedelta(hours=1), for_each_controller(throttle.purge)),
     Job("purge_idempotency_records", timedelta(hours=6), for_each_controller(idempotency.purge)),
     Job("purge_mail_caps", timedelta(hours=6), for_each_controller(mail_caps.purge)),

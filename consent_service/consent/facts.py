@@ -1,16 +1,20 @@
 """What the ledger says of a series to whoever acts on it: its latest entry, and what status that leaves."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
-from consent_service.consent import rules
+from consent_service.consent import rules, sources
 from consent_service.consent.ledger import Series
 from consent_service.consent.models import LedgerEntry
 from consent_service.consent.rules import Entry, Facts
 from consent_service.db.session import controller_of
 from consent_service.registry import notices
+
+_STEP: Final = timedelta(microseconds=1)
 
 
 def is_given(session: Session, *, series: Series, at: datetime, until: datetime | None = None) -> bool:
@@ -24,6 +28,10 @@ def is_given(session: Session, *, series: Series, at: datetime, until: datetime 
 
 def status_after(session: Session, entry: Entry, *, purpose_id: str, at: datetime) -> str:
     """Say what the status is at a moment where this entry is the last one that counts."""
+    if entry.kind in rules.GIVEN and entry.ledger_entry_id is not None:
+        recalled_at = sources.recalled_at(session, entry_id=entry.ledger_entry_id, until=at)
+        if recalled_at is not None:
+            return "revoked"
     superseded = _superseded_by(session, purpose_id, entry, at)
     stand_in = Facts(purpose_known=True, offer=None, point_required=False, latest=entry, superseded_by=superseded)
     return rules.status_of(stand_in, at=at)
@@ -32,14 +40,27 @@ def status_after(session: Session, entry: Entry, *, purpose_id: str, at: datetim
 def latest_entry(
     session: Session, *, where: ColumnElement[bool], until: datetime | None = None, known_at: datetime | None = None
 ) -> Entry | None:
-    """Return the latest entry by (effective_at, seq), of those that count at `until` and were known at `known_at`."""
+    """Return the latest entry by (effective_at, seq), of those that count at `until` and were known at `known_at`.
+
+    A yes of a source that was recalled by then is returned as revoked.
+    """
     row = session.execute(
         select(LedgerEntry)
         .where(LedgerEntry.controller_id == controller_of(session), where, *_counts(until, known_at))
         .order_by(LedgerEntry.effective_at.desc(), LedgerEntry.seq.desc())
         .limit(1)
     ).scalar_one_or_none()
-    return None if row is None else to_entry(session, row)
+    if row is None:
+        return None
+    entry = to_entry(session, row)
+    if entry.kind not in rules.GIVEN:
+        return entry
+    limits = [limit for limit in (until, known_at) if limit is not None]
+    recalled_at = sources.recalled_at(session, entry_id=row.id, until=min(limits, default=None))
+    if recalled_at is None:
+        return entry
+    # The ledger says so itself as soon as the worker has come by.
+    return replace(entry, kind="revoked", effective_at=max(recalled_at, entry.effective_at + _STEP))
 
 
 def to_entry(session: Session, row: LedgerEntry) -> Entry:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from consent_service import identifiers
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
+from consent_service.consent import sources
 from consent_service.consent.models import LedgerEntry
 from consent_service.consent.sources import NO_SOURCE, Source
 from consent_service.db.session import controller_of
@@ -67,9 +68,15 @@ def append(session: Session, *, series: Series, act: Act, actor: Actor, at: date
 
     The caller holds the subject's lock. An act that happens now counts from now, or from just after the series' last
     entry where another node's clock was ahead; a yes that is reported later (`counts_from_report`) counts from when
-    it happened and does not override anything newer.
+    it happened and does not override anything newer. What the controller revokes counts from when it was recalled.
+    Raises SourceRecalledError for a yes of a source that was recalled while the act was under way.
     """
-    effective_at = act.occurred_at if act.counts_from_report else _next_moment(session, series, at)
+    if act.kind in {"given", "renewed"}:
+        asked_at = at if act.confirmed_at is None else act.occurred_at
+        sources.demand_trusted(session, act.source, asked_at=asked_at)
+    effective_at = act.occurred_at
+    if not act.counts_from_report:
+        effective_at = _next_moment(session, series, act.occurred_at if act.kind == "revoked" else at)
     entry_id = identifiers.new_id("led", at=at)
     audit_id = trail.record(
         session,

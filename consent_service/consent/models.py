@@ -198,6 +198,16 @@ class LedgerEntry(Base):
         Index("ix_ledger_entry_series", "controller_id", "subject_id", "purpose_id", "channel", "effective_at", "seq"),
         Index("ix_ledger_entry_point", "controller_id", "contact_point_id", "purpose_id", "channel"),
         Index("ix_ledger_entry_consent_id", "controller_id", "consent_id"),
+        Index("ix_ledger_entry_recorded_at", "controller_id", "recorded_at"),
+        *(
+            Index(f"ix_ledger_entry_{name}", "controller_id", column, "recorded_at", postgresql_where=text(present))
+            for name, column, present in (
+                ("form", "form_id", "form_id IS NOT NULL"),
+                ("api_key", "api_key_id", "api_key_id IS NOT NULL"),
+                ("import_label", "import_label", "import_label IS NOT NULL"),
+            )
+        ),
+        Index("ix_ledger_entry_revoked", "controller_id", "reason", postgresql_where=text("kind = 'revoked'")),
     )
 
     controller_id: Mapped[ControllerId]

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from consent_service import identifiers
 from consent_service.audit import trail
 from consent_service.audit.trail import Actor
-from consent_service.consent import answers, ledger
+from consent_service.consent import answers, ledger, sources
 from consent_service.consent.answers import Confirmation, Origin, RequestedBox, SignupAnswer, WaitingRequest
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.models import RequestedConsent, SignupRequest, SmsCode
@@ -92,7 +92,10 @@ def record(
 
 
 def find_waiting(session: Session, *, request_id: str, at: datetime) -> WaitingRequest | None:
-    """Open a request that still waits, with the boxes that are neither completed nor cancelled; None when none does."""
+    """Open a request that still waits, with the boxes that are neither completed nor cancelled; None when none does.
+
+    What a source asked for that was recalled since waits no more.
+    """
     row = session.execute(
         select(SignupRequest).where(
             SignupRequest.controller_id == controller_of(session),
@@ -106,6 +109,8 @@ def find_waiting(session: Session, *, request_id: str, at: datetime) -> WaitingR
     if row is None:
         return None
     opened = answers.without_stopped(session, answers.open_request(session, row, waiting=_asked(session, row.id)))
+    if sources.is_recalled(session, opened.origin.source, asked_at=opened.requested_at):
+        return None
     return opened if opened.boxes else None
 
 

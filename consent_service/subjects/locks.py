@@ -1,7 +1,7 @@
 """The order of acts: who acts on an address, or on a person, holds its lock until commit, so two acts cannot cross.
 
 Locks are PostgreSQL's transaction-level advisory locks: an address that nobody is known under can be locked too.
-Always take the addresses first (in sorted order), then the subject.
+Always take the addresses first (in sorted order), then the subject, and what every act shares last.
 """
 
 import hashlib
@@ -47,7 +47,23 @@ def lock_records(session: Session, subject_ids: Iterable[str]) -> None:
         _lock(session, b"subject" + subject_id.encode())
 
 
+def join_acts(session: Session) -> None:
+    """Act beside all others, and let whoever stops them all wait for the end of this act; waits while they do."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": _number(session, b"acts")})
+
+
+def stop_acts(session: Session) -> None:
+    """Wait until every act that joined has ended, and hold back new ones until commit.
+
+    The caller holds no other lock and takes none afterwards that an act may hold.
+    """
+    _lock(session, b"acts")
+
+
 def _lock(session: Session, what: bytes) -> None:
+    session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _number(session, what)})
+
+
+def _number(session: Session, what: bytes) -> int:
     digest = hashlib.sha256(controller_of(session).encode() + what).digest()
-    number = int.from_bytes(digest[:8], "big", signed=True)
-    session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+    return int.from_bytes(digest[:8], "big", signed=True)

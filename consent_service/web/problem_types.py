@@ -77,6 +77,7 @@ _ALL: Final = (
     ProblemType(
         "decision_unknown", 404, "Unknown decision", "No decision of this controller has this id and this person."
     ),
+    ProblemType("revocation_unknown", 404, "Unknown revocation", "The controller has no such revocation."),
     ProblemType("link_invalid", 404, "The link is not ours", "It was cut off on the way, or made for something else."),
     ProblemType("method_not_allowed", 405, "Method not allowed", "The header Allow lists the methods of this address."),
     ProblemType("not_acceptable", 406, "Not acceptable", "None of the formats that were asked for is offered here."),
@@ -120,6 +121,12 @@ _ALL: Final = (
         409,
         "Merged already",
         "A record is merged once, and one that others were merged into can only go on: merge into that one instead.",
+    ),
+    ProblemType(
+        "source_recalled",
+        409,
+        "The source was recalled",
+        "The controller recalled the form, key or import that this comes from while it was under way.",
     ),
     ProblemType("idempotency_in_flight", 409, "The same call is still running", "Wait a moment and repeat the call."),
     ProblemType("link_expired", 410, "The link is too old", "Ask for a new one."),

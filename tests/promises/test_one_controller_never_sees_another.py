@@ -84,6 +84,9 @@ CALLS: Mapping[str, Call] = {
         {"channels": [], "data_categories": [], "recipients": [], "languages": {}}
     ),
     "POST /v1/purposes/<key>/notice-versions/<int(max=2147483647):number>/publish": Call({"material": True}),
+    "GET /v1/revocations": Call(answers=OWN_WORLD),
+    "POST /v1/revocations": Call({"form": "{form}", "reason": "spite", "dry_run": False}),
+    "GET /v1/revocations/<id(rvk):revocation_id>": Call(),
     "GET /v1/recipients": Call(answers=OWN_WORLD),
     "POST /v1/recipients": MAKES_OWN,
 }
@@ -97,6 +100,7 @@ class Owned:
     consent: str
     form: str
     purpose: str
+    revocation: str
 
     def fill(self, template: object) -> Any:  # noqa: ANN401 - JSON
         """Put the ids into a body."""
@@ -114,6 +118,7 @@ class Owned:
             "<id(sub):subject_id>": self.subject,
             "<id(con):consent_id>": self.consent,
             "<id(frm):form_id>": self.form,
+            "<id(rvk):revocation_id>": self.revocation,
             "<key>": self.purpose,
             "<int(max=2147483647):number>": "1",
         }
@@ -135,7 +140,11 @@ def kari(world: World, company: Company) -> Person:
 def owned(kari: Person) -> Owned:
     """Return what the first company has."""
     decision = kari.world.check(kari.company, KARI)
-    return Owned(decision["subject_id"], decision["consent_id"], kari.company.form_id, "secret_club")
+    recalled = kari.world.call(
+        kari.company, "/v1/revocations", {"import": "bad", "reason": "bought addresses", "dry_run": False}
+    )
+    revocation = (recalled.json or {})["revocation_id"]
+    return Owned(decision["subject_id"], decision["consent_id"], kari.company.form_id, "secret_club", revocation)
 
 
 @pytest.fixture
@@ -170,7 +179,8 @@ class TestAStranger:
         assert {route: status for route, status in told.items() if status not in CALLS[route].answers} == {}
         for route, answer in answers.items():
             shown = answer.text + str(answer.headers)
-            secrets = (owned.subject, owned.consent, owned.form, owned.purpose, "Nordlys", "nordlys.example")
+            ids = (owned.subject, owned.consent, owned.form, owned.purpose, owned.revocation)
+            secrets = (*ids, "Nordlys", "nordlys.example")
             found = [secret for secret in secrets if secret in shown.replace(owned.path(route), "")]
             assert found == [], route
         assert rows_of(superuser_url, kari.company) == before

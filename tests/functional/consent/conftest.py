@@ -2,13 +2,16 @@
 
 import pytest
 
+from consent_service.accounts import api_keys
 from consent_service.db.session import Database
 from consent_service.registry.forms import FormVersion
+from tests import builders
 from tests.acts import Stage
 
 NEWS = ("newsletter", "email")
 OFFERS = ("offers", "email")
 TEXTS = ("newsletter", "sms")
+CLUB = ("club", "email")
 
 
 @pytest.fixture
@@ -24,3 +27,18 @@ def stage(database: Database, controller: str) -> Stage:
 def form(stage: Stage) -> FormVersion:
     """Offer all of it on one form."""
     return stage.form(NEWS, OFFERS, TEXTS)
+
+
+@pytest.fixture
+def club(stage: Stage) -> FormVersion:
+    """Let systems report a purpose without double opt-in, and the newsletter with it."""
+    stage.purpose("club", double_opt_in=False, channels=("email", "web"))
+    return stage.form(CLUB, ("club", "web"), NEWS, key="till")
+
+
+@pytest.fixture
+def leaked(stage: Stage) -> str:
+    """Return the id of a key that somebody got hold of."""
+    with stage.act() as session:
+        builders.an_api_key(session, system="leaky")
+        return api_keys.list_all(session)[0].id
