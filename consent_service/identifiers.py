@@ -44,14 +44,15 @@ _RANDOM_PREFIXES: Final = frozenset({"sub", "frm", "req"})
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TEXT_LENGTH: Final = 26
-_DIGITS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        **{letter: digit for digit, letter in enumerate(_ALPHABET)},
-        **{letter.lower(): digit for digit, letter in enumerate(_ALPHABET)},
-        # Crockford's aliases: what people write when they copy an id by hand.
-        **dict.fromkeys("Oo", 0),
-        **dict.fromkeys("IiLl", 1),
-    }
+#: Every two digits, for ten bits at a time.
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_PAIR_SHIFTS: Final = range(10 * (_TEXT_LENGTH // 2 - 1), -1, -10)
+# What `int` reads as base 32, by our digits in either case. O, I and L are Crockford's aliases: what people write when
+# they copy an id by hand. U is no digit of his.
+_PLAIN_DIGITS: Final = b"0123456789abcdefghijklmnopqrstuv"
+_TO_PLAIN: Final = bytes.maketrans(
+    _ALPHABET.encode() + _ALPHABET[10:].lower().encode() + b"OoIiLlUu",
+    _PLAIN_DIGITS + _PLAIN_DIGITS[10:] + b"001111--",
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BITS: Final = 128
@@ -99,12 +100,11 @@ def to_uuid(text: str, prefix: str) -> uuid.UUID:
     body = text.removeprefix(f"{prefix}_")
     if len(text) != len(prefix) + 1 + _TEXT_LENGTH or len(body) != _TEXT_LENGTH:
         raise IdentifierInvalidError(f"this is not an id that begins with {prefix}_ and has 26 more characters")
-    number = 0
-    for letter in body:
-        digit = _DIGITS.get(letter)
-        if digit is None:
-            raise IdentifierInvalidError(f"this {prefix}_ id has a character outside Crockford base32")
-        number = number << 5 | digit
+    plain = body.encode("utf-8", "replace").translate(_TO_PLAIN)
+    # By itself `int` would also take signs, spaces and underscores.
+    if not plain.isalnum():
+        raise IdentifierInvalidError(f"this {prefix}_ id has a character outside Crockford base32")
+    number = int(plain, 32)
     if number >> _BITS:
         raise IdentifierInvalidError(f"this {prefix}_ id has more than 128 bits")
     return uuid.UUID(int=number)
@@ -122,8 +122,7 @@ def _demand_known(prefix: str) -> None:
 
 
 def _encode(number: int) -> str:
-    shifts = range(5 * (_TEXT_LENGTH - 1), -1, -5)
-    return "".join(_ALPHABET[number >> shift & 31] for shift in shifts)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])
 
 
 def _uuid7(at: datetime) -> int:
