@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from bench import closed_loop, comparison, installation, machine, peer
+from bench import closed_loop, comparison, peer
 from bench import report as reports
 from bench.comparison import Plan
 from bench.processes import BenchmarkError
@@ -27,7 +27,7 @@ QUICK_LINES = 100_000
 @click.command()
 @click.option("--subjects", default=QUICK, show_default=True, help="How many people, one size after the other.")
 @click.option("--full", is_flag=True, help=f"All sizes ({FULL}), longer runs and a stream of a million lines.")
-@click.option("--rounds", type=click.IntRange(1), help="How often each is measured, in turns. [3, full: 5]")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is measured.")
 @click.option("--seconds", type=click.IntRange(1), help="How long each run lasts. [5, full: 10]")
 @click.option("--lines", type=click.IntRange(1000), help=f"Lines of the stream. [{QUICK_LINES}, full: {FULL_LINES}]")
 @click.option(
@@ -42,7 +42,7 @@ QUICK_LINES = 100_000
 @click.option("--without-bulk", is_flag=True, help="Leave batches and streams out.")
 def main(
     subjects: str,
-    rounds: int | None,
+    rounds: int,
     seconds: int | None,
     lines: int | None,
     folder: Path | None,
@@ -57,41 +57,45 @@ def main(
     The tables go to standard output, what happens meanwhile to standard error.
     """
     signal.signal(signal.SIGTERM, _end)
+    sizes = _sizes(FULL if full else subjects)
     plan = Plan(
-        rounds=rounds or (5 if full else 3),
+        rounds=rounds,
         seconds=seconds or (10 if full else 5),
         lines=lines or (FULL_LINES if full else QUICK_LINES),
         with_peer=not without_peer,
-        with_bulk=not without_bulk,
+        bulk_at=None if without_bulk else max(sizes),
     )
+    report = Report(machine={}, peer={}, rounds=plan.rounds, seconds=plan.seconds)
+    if json_file is not None:
+        # Better now than after half an hour.
+        json_file.touch()
     try:
         closed_loop.demand_wrk(_say)
         with _work_folder(folder) as place:
-            report = _run(place, sizes=_sizes(FULL if full else subjects), plan=plan)
+            _run(place, sizes=sizes, plan=plan, report=report)
     except (BenchmarkError, ConsentServiceError) as error:
         raise click.ClickException(str(error)) from None
-    print(reports.as_markdown(report), end="")
-    if json_file is not None:
-        json_file.write_text(reports.as_json(report), encoding="utf-8")
+    finally:
+        # What was measured before something failed, or somebody had waited long enough, is measured all the same.
+        print(reports.as_markdown(report), end="")
+        if json_file is not None:
+            json_file.write_text(reports.as_json(report), encoding="utf-8")
 
 
-def _run(folder: Path, *, sizes: list[int], plan: Plan) -> Report:
-    versions = peer.install(folder / "peer") if plan.with_peer else {}
-    report = Report(machine={}, peer=versions, rounds=plan.rounds, seconds=plan.seconds)
+def _run(folder: Path, *, sizes: list[int], plan: Plan, report: Report) -> None:
+    if plan.with_peer:
+        report.peer = peer.install(folder / "peer")
     for total in sizes:
         comparison.measure(folder, total=total, plan=plan, report=report, say=_say)
-    with installation.running(folder / f"people-{sizes[0]}", log=folder / "service.log") as service:
-        report.machine = machine.describe(service.url)
-    return report
 
 
 def _sizes(text: str) -> list[int]:
     try:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
-        raise BenchmarkError("--subjects takes numbers with commas between them, such as 1000,100000") from None
+        raise click.UsageError("--subjects takes numbers with commas between them, such as 1000,100000") from None
     if min(sizes) < 1:
-        raise BenchmarkError("--subjects takes numbers above 0")
+        raise click.UsageError("--subjects takes numbers above 0")
     return sizes
 
 

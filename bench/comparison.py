@@ -14,6 +14,7 @@ from bench import (
     figures,
     flask_server,
     installation,
+    machine,
     open_loop,
     peer,
     people,
@@ -45,7 +46,8 @@ class Plan:
     seconds: int
     lines: int
     with_peer: bool
-    with_bulk: bool
+    #: The size at which batches and streams are measured, None for none.
+    bulk_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,17 @@ def measure(folder: Path, *, total: int, plan: Plan, report: Report, say: Callab
     if seconds:
         say(f"  loaded in {seconds:.0f} s")
     with running(folder, data, total=total, plan=plan, say=say) as field:
-        asked = correctness.demand_real_rows(field.service, total=total)
-        say(f"  {asked} people of every story are answered as their rows mean")
+        report.machine = machine.describe(field.service.url)
+        correctness.demand_real_rows(field.service, total=total, say=say)
         if not report.correctness:
             report.correctness = correctness.compare(field.service, field.peer)
         closed = list(_closed(field, plan, report, say=say))
         report.closed += closed
         report.open += list(_open(field, plan, closed, say=say))
-        if plan.with_bulk:
-            report.facts += list(_bulk(field, plan, say=say))
+        if total == plan.bulk_at:
+            for fact in _bulk(field, plan, say=say):
+                say(f"  {fact.what}: {reports.number(fact.value)} {fact.unit}")
+                report.facts.append(fact)
 
 
 @contextlib.contextmanager

@@ -17,16 +17,24 @@ _KINDS: Final = 100
 
 
 class Story(Enum):
-    """What happened to a person after the three consents; one in a hundred each, the rest stay as they are."""
+    """What happened to a person after the three consents; one in a hundred each, the rest stay as they are.
 
-    STAYED = "stayed"
+    The first four are ways to a no; the others are further facts that a check finds, and the yes stays a yes.
+    """
+
     WITHDREW = "withdrew"
     OBJECTED = "objected"
     RESTRICTED = "restricted"
     SUPPRESSED = "suppressed"
+    BOUGHT = "bought"
+    TOLD = "told of the right to object"
+    CLASSIFIED = "classified"
+    #: Found to be the same person as the next number.
+    MERGED = "merged"
+    STAYED = "stayed"
 
 
-_STORIES: Final = {1: Story.WITHDREW, 2: Story.OBJECTED, 3: Story.RESTRICTED, 4: Story.SUPPRESSED}
+_STORIES: Final = dict(enumerate((each for each in Story if each is not Story.STAYED), start=1))
 
 
 def email(number: int) -> str:

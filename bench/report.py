@@ -92,7 +92,7 @@ def as_json(report: Report) -> str:
 def as_markdown(report: Report) -> str:
     """Write the report for a person."""
     parts = [
-        _heading("Machine", [f"{name}: {value}" for name, value in (report.machine | report.peer).items()]),
+        _machine_list(report.machine | report.peer),
         _section("Closed loop, requests/s: median (least to most)", _closed_table(report)),
         _section("Times under that load at each size, ms: p50 / p99", _times_table(report)),
         _section("This service's rate against the others", _ratio_table(report)),
@@ -185,8 +185,9 @@ def _section(title: str, body: str) -> str:
     return f"### {title}\n\n{body}" if body else ""
 
 
-def _heading(title: str, lines: Sequence[str]) -> str:
-    return f"### {title}\n\n" + "".join(f"- {line}\n" for line in lines)
+def _machine_list(machine: dict[str, str]) -> str:
+    lines = "".join(f"- {name}: {value}\n" for name, value in machine.items())
+    return _section("Machine", lines)
 
 
 def _sizes(report: Report) -> list[int]:
@@ -228,7 +229,9 @@ def _ratio_table(report: Report) -> str:
 def _share(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.1f} ×" if value >= 2 else f"{value:.0%}"  # noqa: PLR2004 - shares read as per cent, multiples do not.
+    if value >= 2:  # noqa: PLR2004 - shares read as per cent, multiples do not.
+        return f"{value:.1f} ×"
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"  # noqa: PLR2004 - a share of nothing says nothing.
 
 
 def _open_table(report: Report) -> str:
