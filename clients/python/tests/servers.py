@@ -4,7 +4,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,17 +67,24 @@ class Talk:
         """Send bytes as they are."""
         self.socket.sendall(data)
 
-    def answer(self, body: object, *, status: int = 200, media_type: str = "application/json", **headers: str) -> None:
-        """Send a whole answer."""
+    def answer(
+        self,
+        body: object,
+        *,
+        status: int = 200,
+        media_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        then: bytes = b"",
+    ) -> None:
+        """Send a whole answer, and in the same breath what belongs to none."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        head = [("Content-Type", media_type), ("Content-Length", str(len(data))), *named]
-        for event in (h11.Response(status_code=status, headers=head), h11.Data(data=data), h11.EndOfMessage()):
-            self.send(self.http.send(event) or b"")
+        head = [("Content-Type", media_type), ("Content-Length", str(len(data))), *(headers or {}).items()]
+        events = (h11.Response(status_code=status, headers=head), h11.Data(data=data), h11.EndOfMessage())
+        self.send(b"".join(self.http.send(event) or b"" for event in events) + then)
 
-    def begin_stream(self, **headers: str) -> None:
-        """Send the head of a stream's answer."""
-        named = [(name.replace("_", "-"), value) for name, value in {**stream_headers(), **headers}.items() if value]
+    def begin_stream(self, headers: Mapping[str, str] | None = None) -> None:
+        """Send the head of a stream's answer, with other headers than usual, or without those that are empty."""
+        named = [(name, value) for name, value in {**stream_headers(), **(headers or {})}.items() if value]
         self.send(self.http.send(h11.Response(status_code=200, headers=named)) or b"")
 
     def part(self, data: bytes) -> None:

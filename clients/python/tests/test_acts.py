@@ -52,9 +52,10 @@ class Ledger:
                 talk.answer(self.answer)
 
 
-def answering(status: int, code: str = "unavailable", **headers: str) -> Handler:
+def answering(status: int, code: str = "unavailable", *, retry_after: str | None = None) -> Handler:
     """Return a failure that the service names."""
-    return lambda talk: talk.answer(a_problem(status, code), status=status, media_type=PROBLEM, **headers)
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return lambda talk: talk.answer(a_problem(status, code), status=status, media_type=PROBLEM, headers=headers)
 
 
 #: Answers after which nobody knows whether something was recorded, or after which it is worth trying again.
@@ -66,7 +67,7 @@ FAILURES: dict[str, Handler] = {
     "a proxy's 404": lambda talk: talk.answer(b"<p>", status=404, media_type="text/html"),
     "429": answering(429),
     "500": answering(500),
-    "503": answering(503, Retry_After="0"),
+    "503": answering(503, retry_after="0"),
     "still running": answering(409, "idempotency_in_flight"),
 }
 
@@ -177,7 +178,7 @@ class TestWithdraw:
 
 class TestPatience:
     def test_waits_as_long_as_it_was_told_and_no_longer_than_it_wants(self, serve: Callable[[Handler], str]) -> None:
-        failures = [answering(503), answering(503, Retry_After="5"), answering(503, Retry_After="3600")]
+        failures = [answering(503), answering(503, retry_after="5"), answering(503, retry_after="3600")]
         waited: list[float] = []
         transport = Transport(read(serve(Ledger(*failures, answer=WITHDRAWN)), KEY, tls=None))
 

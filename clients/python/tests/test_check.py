@@ -130,7 +130,7 @@ class TestAServiceThatFails:
     def test_is_a_no_whatever_its_body_says(self, client_of: ClientOf, status: int) -> None:
         elsewhere = {"Location": "https://elsewhere.example/v1/checks"}
 
-        demand_unavailable(ask(client_of(always(a_yes(), status=status, **elsewhere))))
+        demand_unavailable(ask(client_of(always(a_yes(), status=status, headers=elsewhere))))
 
     @pytest.mark.parametrize(
         "said",
@@ -285,6 +285,7 @@ class TestAMistakeOfTheCaller:
     def test_is_none_unless_the_service_itself_says_so(self, client_of: ClientOf) -> None:
         demand_unavailable(ask(client_of(always(b"<h1>401</h1>", status=401, media_type="text/html"))))
         demand_unavailable(ask(client_of(always({}, status=401, media_type="application/problem+json"))))
+        demand_unavailable(ask(client_of(always(a_problem(401, "key_unknown"), status=401))))
 
     def test_repeats_nothing_of_a_problem_that_repeats_the_address(self, client_of: ClientOf) -> None:
         errors = [

@@ -47,6 +47,15 @@ def answer_in_parts(size: int) -> Handler:
     return handle
 
 
+def answer_as_json(talk: Talk) -> None:
+    """Answer with the lines that were wanted, and call them something else."""
+    talk.begin()
+    talk.begin_stream({"Content-Type": "application/json"})
+    for line in talk.lines():
+        talk.part(a_line(line["correlation_id"]))
+    talk.end()
+
+
 class AnswerSomeThen:
     """Answer ten with yes, and do something else once they have been taken."""
 
@@ -99,11 +108,11 @@ NO_STREAMS: dict[str, Handler] = {
     "no HTTP": raw(b"no HTTP at all\r\n\r\n"),
     "500": always({"allowed": True}, status=500),
     "201": always(THREE, status=201, media_type=NDJSON),
-    "another kind": always(THREE),
+    "another kind": answer_as_json,
     "no terms": always(THREE, media_type=NDJSON),
     "503": always(a_problem(503, "unavailable"), status=503, media_type=PROBLEM),
     "429": always(a_problem(429, "too_many"), status=429, media_type=PROBLEM),
-    "elsewhere": always(b"", status=302, location="https://elsewhere.example/"),
+    "elsewhere": always(b"", status=302, headers={"Location": "https://elsewhere.example/"}),
 }
 
 
@@ -191,11 +200,11 @@ class TestAConnectionThatBreaks:
     def test_is_a_no_for_all_who_are_not_answered(self, client_of: ClientOf, then: Handler) -> None:
         service = AnswerSomeThen(then)
 
-        answers = service.ask(client_of(service), 100_000)
+        answers = service.ask(client_of(service), 20_000)
 
-        assert [answer.index for answer in answers] == list(range(100_000))
-        assert [answer.subject for answer in answers] == list(people(100_000))
-        assert [bool(answer) for answer in answers] == [True] * 10 + [False] * 99_990
+        assert [answer.index for answer in answers] == list(range(20_000))
+        assert [answer.subject for answer in answers] == list(people(20_000))
+        assert [bool(answer) for answer in answers] == [True] * 10 + [False] * 19_990
         assert {answer.reason for answer in answers[10:]} == {"unavailable"}
 
     def test_by_resting_too_long_is_a_no_in_time(self, serve: Callable[[Handler], str]) -> None:
@@ -268,11 +277,11 @@ class TestOneAnswer:
 
         assert [answer.reason for answer in ask(client_of(handle), 2)] == ["invalid_reference"] * 2
 
-    @pytest.mark.parametrize("header", ["Decision_Id", "Evaluated_At"])
+    @pytest.mark.parametrize("header", ["Decision-Id", "Evaluated-At"])
     def test_is_no_yes_without_what_holds_for_all(self, client_of: ClientOf, header: str) -> None:
         def handle(talk: Talk) -> None:
             talk.begin()
-            talk.begin_stream(**{header.replace("_", "-"): ""})
+            talk.begin_stream({header: ""})
             for line in talk.lines():
                 talk.part(a_line(line["correlation_id"]))
             talk.end()
@@ -282,7 +291,7 @@ class TestOneAnswer:
     def test_ends_no_later_than_the_stream_says(self, client_of: ClientOf) -> None:
         def handle(talk: Talk) -> None:
             talk.begin()
-            talk.begin_stream(**{"Valid-Until": "2020-01-01T00:00:00Z"})
+            talk.begin_stream({"Valid-Until": "2020-01-01T00:00:00Z"})
             for line in talk.lines():
                 talk.part(a_line(line["correlation_id"]))
             talk.end()

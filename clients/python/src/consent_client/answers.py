@@ -33,7 +33,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     A member that stands twice is refused: who says yes and no at once has said nothing.
     """
     try:
-        read = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        read = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise UnreadableAnswerError from None
     if not isinstance(read, dict):
@@ -175,6 +175,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(_constant: str) -> NoReturn:
     raise ValueError
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

@@ -108,8 +108,6 @@ def _read(connection: Connection, give_up_at: float) -> Reply:
         body += connection.exchange(give_up_at=give_up_at)
         if len(body) > MOST_BYTES:
             raise NoAnswerError("TooLong")
-        if time.monotonic() > give_up_at and not connection.is_ended:
-            raise NoAnswerError("Timeout")
     return Reply(
         status=connection.status or 0,
         media_type=connection.media_type,
