@@ -1,14 +1,18 @@
-"""Decisions for tests: written into a spool as a check writes them."""
+"""Decisions for tests: written into a spool as a check writes them.
+
+It imports little, because processes that do nothing else are started, and killed, many times over.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from consent_service import identifiers
 from consent_service.consent import decisions
 from consent_service.consent.decisions import Answer
 from consent_service.consent.spool import Spool
-from tests.builders import NOON
 
+NOON: Final = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 KARI = identifiers.new_id("sub")
 KEY = identifiers.new_id("key", at=NOON)
 CONSENT = identifiers.new_id("con", at=NOON)
