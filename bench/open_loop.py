@@ -4,6 +4,7 @@ A request's time runs from the moment at which it was meant to leave, so a serve
 connection, or this generator when it is late itself, is not measured as faster than it felt (coordinated omission).
 """
 
+import contextlib
 import math
 import select
 import socket
@@ -80,7 +81,9 @@ class OpenLoop:
             connection = self._idle.pop() if self._idle else self._connect()
             connection.meant_at = due
             connection.received.clear()
-            connection.socket.sendall(self._request(number))
+            # A server may hang up on a connection that was idle; the answer is then missing, and counted so.
+            with contextlib.suppress(ConnectionError):
+                connection.socket.sendall(self._request(number))
             self._busy[connection.socket.fileno()] = connection
 
     def _connect(self) -> _Connection:
@@ -90,7 +93,9 @@ class OpenLoop:
 
     def _receive(self, number: int) -> None:
         connection = self._busy[number]
-        part = connection.socket.recv(65_536)
+        part = b""
+        with contextlib.suppress(ConnectionError):
+            part = connection.socket.recv(65_536)
         connection.received += part
         if part and not is_whole(connection.received):
             return

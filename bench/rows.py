@@ -152,7 +152,7 @@ class Rows:
 
     def add_recall(self, at: datetime) -> None:
         """Add the recall of an import that brought nobody: every check must look whether a yes came from there."""
-        entry = self._audit("consent.revoked", None, at)
+        entry = self._audit("revocation.recorded", None, at)
         self._row("revocation", self._id(at), "spring", at, "defective list", 0, at, at, entry)
 
     def _add_entry(
