@@ -110,6 +110,14 @@ def flies_through_the_api(canary: Person) -> str:
     assert call(company, "/v1/notice-deliveries", told).status_code == 201
     kind = {"subject": person, "recipient_kind": "natural_person", "reason": f"{NAME} reads it"}
     assert call(company, "/v1/recipient-kinds", kind).status_code == 201
+    other = {
+        **report,
+        "subject": {"external_id": "kanari-7932"},
+        "additional_contact_points": [{"email": f"to.{ADDRESS}"}],
+    }
+    twin = (call(company, "/v1/consents", other).json or {})["subject_id"]
+    merged = call(company, f"/v1/subjects/{subject_id}/merges", {"duplicate": twin, "reason": f"{NAME} is both"})
+    assert merged.status_code == 201
     call(company, "/v1/objections", {"subject": person, "channel": "email", "reason": f"{NAME} wrote"})
     call(company, "/v1/withdrawals", {"subject": person, "reason": f"{NAME} wrote"})
     return subject_id

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from consent_service.audit.models import AuditEntry
 from consent_service.db.session import Database
+from tests import builders
 from tests.functional.api.conftest import KARI, System, key_with
 
 KARIS_OTHER = {"email": "kari@work.example"}
@@ -152,6 +153,27 @@ class TestAMergedPerson:
         of_survey = [each for each in ended["withdrawn"] if each["purpose"] == "survey"]
         assert len(of_survey) == 2
         assert standing(system, pair[1]).count(("survey", "email", "withdrawn")) == 2
+
+    def test_withdraws_too_what_reaches_no_contact_point(
+        self, system: System, database: Database, controller: str
+    ) -> None:
+        with database.transaction(controller) as session:
+            builders.a_published_purpose(session, key="profiling", channels=("web",), double_opt_in=False)
+            form = builders.a_form(session, key="web", offers=[("profiling", "web")])
+        yes = [{"purpose": "profiling", "channel": "web", "granted": True}]
+        survivor = known(system, KARI)
+        duplicate = known(system, TILL, form=form.form_id, decisions=yes)
+        merge(system, survivor, duplicate)
+
+        def check() -> dict[str, Any]:
+            return system.check(purpose="profiling", channel="web", subject={"id": survivor})
+
+        assert check()["reason"] == "consent_given"
+        system.post("/v1/withdrawals", {"subject": {"id": survivor}})
+
+        assert check()["reason"] == "consent_withdrawn"
+        assert ("profiling", "web", "withdrawn") in standing(system, duplicate)
+        assert ("profiling", "web", "given") not in standing(system, duplicate)
 
     def test_a_new_act_on_the_duplicates_address_joins_its_series(self, system: System, pair: tuple[str, str]) -> None:
         merge(system, *pair)
