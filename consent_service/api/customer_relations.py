@@ -39,7 +39,7 @@ class SaleSchema(ma.Schema):
         required=True, metadata={"description": "Whether she could refuse marketing then, easily and free of charge."}
     )
     active_until = Timestamp(
-        allow_none=True, metadata={"description": "When the relation ends or ended; null while no end is known."}
+        allow_none=True, metadata={"description": "When the relation ends or ended. With null it carries no yes."}
     )
     sale_reference = Text(
         longest=200, metadata={"description": "What your system calls the sale; kept sealed, never searched."}

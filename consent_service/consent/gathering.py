@@ -82,10 +82,10 @@ def ask(copy: Standing, question: Question) -> Asked:
         known = None
     offer = None
     if known is not None and question.channel in fields.POINT_OF_CHANNEL:
-        offer = known.offer(question.channel, at=question.at, known_at=question.known_at)
+        offer = known.offer(question.channel, at=question.at, known_at=question.known_at, limit=question.limit)
     reaches = fields.point_kind(question.channel) if offer is not None else None
     wash = None
-    if known is not None and known.purpose.reservation_enabled:
+    if offer is not None and offer.reservation_enabled:
         wash = copy.wash(question.channel, at=question.at, known_until=question.limit)
     common = (
         copy.controller_uuid,

@@ -36,7 +36,8 @@ class Sale:
 
     `received_at_sale` says that the customer gave this contact point in connection with the sale, `opt_out_offered`
     that she could refuse marketing then, easily and free of charge. `active_until` is when the relation ends or ended;
-    None while no end is known. `sale_reference` is what the system calls the sale.
+    with None nobody knows that it still stands, and it carries no yes. `sale_reference` is what the system calls the
+    sale.
     """
 
     relation: str

@@ -22,8 +22,9 @@ from consent_service.consent.models import Revocation
 from consent_service.crypto.statements import SigningKey
 from consent_service.db.session import controller_of
 from consent_service.errors import ControllerUnknownError
-from consent_service.registry import controllers, purposes, standing
+from consent_service.registry import controllers, purpose_settings, purposes, standing
 from consent_service.registry.controllers import Controller
+from consent_service.registry.purpose_settings import FormerSettings
 from consent_service.registry.purposes import Purpose
 from consent_service.registry.standing import PublishedNotice
 from consent_service.subjects import members, reservations
@@ -36,20 +37,29 @@ _NOTHING: Final[tuple[str, ...]] = ()
 
 @dataclass(frozen=True, slots=True)
 class KnownPurpose:
-    """A purpose with its published notices, by number, and what a statement about people must look for."""
+    """A purpose with its published notices, by number, and what a statement about people must look for.
+
+    `former` is what it admitted beside consent before that was changed, the oldest first.
+    """
 
     purpose: Purpose
     uuid: UUID
     notices: tuple[PublishedNotice, ...]
     by_uuid: Mapping[UUID, PublishedNotice]
     looks_for: tuple[str, ...]
+    former: tuple[FormerSettings, ...] = ()
 
     def exists_at(self, at: datetime) -> bool:
         """Say whether the purpose existed and was not retired at a moment."""
         return self.purpose.created_at <= at and not self.purpose.is_retired(at)
 
-    def offer(self, channel: str, *, at: datetime, known_at: datetime | None) -> Offer | None:
-        """Return what was offered on a channel at a moment, as far as it was known, or None."""
+    def offer(
+        self, channel: str, *, at: datetime, known_at: datetime | None, limit: datetime | None = None
+    ) -> Offer | None:
+        """Return what was offered on a channel at a moment, as far as it was known, or None.
+
+        What was set after `limit` does not count; without it every setting on record does.
+        """
         current = None
         for notice in self._known(known_at):
             # By number, so of two that take effect together the later version wins.
@@ -57,16 +67,19 @@ class KnownPurpose:
                 current = notice
         if current is None or channel not in current.channels:
             return None
+        purpose = self.purpose
+        if limit is not None and self.former:
+            purpose = purpose_settings.as_of(purpose, self.former, at=limit)
         return Offer(
-            legal_basis=self.purpose.legal_basis,
-            double_opt_in=self.purpose.double_opt_in,
-            special_category=self.purpose.special_category,
+            legal_basis=purpose.legal_basis,
+            double_opt_in=purpose.double_opt_in,
+            special_category=purpose.special_category,
             recipients=current.recipients,
-            age_condition=self.purpose.age_condition,
-            existing_customer=self.purpose.existing_customer,
-            product_categories=self.purpose.product_categories,
-            is_balanced=self.purpose.balancing is not None,
-            reservation_enabled=self.purpose.reservation_enabled,
+            age_condition=purpose.age_condition,
+            existing_customer=purpose.existing_customer,
+            product_categories=purpose.product_categories,
+            is_balanced=purpose.balancing is not None,
+            reservation_enabled=purpose.reservation_enabled,
         )
 
     def material_after(
@@ -119,13 +132,16 @@ def load(session: Session) -> Standing:
     for notice in standing.list_published(session):
         by_purpose.setdefault(notice.purpose_id, []).append(notice)
     general = _looks_for(session)
+    former = purpose_settings.list_all_former(session)
     return Standing(
         version=version,
         controller=controller,
         controller_uuid=identifiers.to_uuid(controller.controller_id, "ctl"),
         purposes=MappingProxyType(
             {
-                purpose.key: _known(purpose, tuple(by_purpose.get(purpose.id, ())), general, controller)
+                purpose.key: _known(
+                    purpose, tuple(by_purpose.get(purpose.id, ())), former.get(purpose.id, ()), general, controller
+                )
                 for purpose in purposes.list_all(session)
             }
         ),
@@ -137,15 +153,23 @@ def load(session: Session) -> Standing:
 
 
 def _known(
-    purpose: Purpose, notices: tuple[PublishedNotice, ...], general: tuple[str, ...], controller: Controller
+    purpose: Purpose,
+    notices: tuple[PublishedNotice, ...],
+    former: tuple[FormerSettings, ...],
+    general: tuple[str, ...],
+    controller: Controller,
 ) -> KnownPurpose:
-    others = purpose.existing_customer or purpose.balancing is not None or controller.allows_company_addresses
+    editions: tuple[Purpose | FormerSettings, ...] = (purpose, *former)
+    others = controller.allows_company_addresses or any(
+        edition.existing_customer or edition.balancing is not None for edition in editions
+    )
     return KnownPurpose(
         purpose=purpose,
         uuid=identifiers.to_uuid(purpose.id, "pur"),
         notices=notices,
         by_uuid=MappingProxyType({identifiers.to_uuid(notice.id, "ntc"): notice for notice in notices}),
         looks_for=(*general, "other_bases") if others else general,
+        former=former,
     )
 
 

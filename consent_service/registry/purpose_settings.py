@@ -4,7 +4,8 @@ The legal basis itself is fixed when the purpose is made and is never exchanged 
 service's own role may not write that column.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -96,27 +97,28 @@ def record_refused_basis(session: Session, *, key: str, legal_basis: str, actor:
 
 def list_former(session: Session, *, key: str) -> tuple[FormerSettings, ...]:
     """List what a purpose admitted before its settings changed, the oldest first; raises PurposeUnknownError."""
-    purpose = purposes.get(session, key=key)
+    return list_all_former(session).get(purposes.get(session, key=key).id, ())
+
+
+def list_all_former(session: Session) -> Mapping[str, tuple[FormerSettings, ...]]:
+    """List for each purpose, by its id, what it admitted before its settings changed, the oldest first."""
     rows = session.scalars(
         select(models.FormerPurposeSettings)
-        .where(
-            models.FormerPurposeSettings.controller_id == controller_of(session),
-            models.FormerPurposeSettings.purpose_id == purpose.id,
-        )
-        .order_by(models.FormerPurposeSettings.held_until)
+        .where(models.FormerPurposeSettings.controller_id == controller_of(session))
+        .order_by(models.FormerPurposeSettings.purpose_id, models.FormerPurposeSettings.held_until)
     )
-    return tuple(
-        FormerSettings(
-            held_until=row.held_until,
-            age_condition=row.age_condition,
-            existing_customer=row.existing_customer,
-            product_categories=tuple(row.product_categories),
-            reservation_enabled=row.reservation_enabled,
-            balancing=row.balancing,
-            balanced_on=row.balanced_on,
-        )
-        for row in rows
-    )
+    return {
+        purpose_id: tuple(_value(row) for row in found)
+        for purpose_id, found in itertools.groupby(rows, key=lambda row: row.purpose_id)
+    }
+
+
+def as_of(purpose: Purpose, former: Iterable[FormerSettings], *, at: datetime) -> Purpose:
+    """Return a purpose as it was at a moment; `former` is what it admitted before, the oldest first."""
+    ended_later = next((settings for settings in former if settings.held_until > at), None)
+    if ended_later is None:
+        return purpose
+    return replace(purpose, **{name: getattr(ended_later, name) for name in CHANGEABLE})
 
 
 def _normal(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +128,18 @@ def _normal(changes: Mapping[str, Any]) -> dict[str, Any]:
     if normal.get("balancing") is not None:
         normal["balancing"] = normal["balancing"].strip()
     return normal
+
+
+def _value(row: models.FormerPurposeSettings) -> FormerSettings:
+    return FormerSettings(
+        held_until=row.held_until,
+        age_condition=row.age_condition,
+        existing_customer=row.existing_customer,
+        product_categories=tuple(row.product_categories),
+        reservation_enabled=row.reservation_enabled,
+        balancing=row.balancing,
+        balanced_on=row.balanced_on,
+    )
 
 
 def _keep(session: Session, before: Purpose, audit_entry_id: str, at: datetime) -> None:

@@ -81,6 +81,21 @@ class TestChange:
             change(session, age_condition=True)
 
 
+class TestAsOf:
+    def test_each_moment_finds_what_held_then(self, session: Session) -> None:
+        created = create(session)
+        second = change(session, days=1, age_condition=True)
+        third = change(session, days=2, product_categories=["skis"])
+        former = purpose_settings.list_former(session, key="offers")
+
+        found = [
+            purpose_settings.as_of(third, former, at=moment)
+            for moment in (NOON, NOON + DAY, NOON + 2 * DAY - timedelta(seconds=1), NOON + 2 * DAY, NOON + 9 * DAY)
+        ]
+
+        assert found == [created, second, second, third, third]
+
+
 @pytest.mark.rule("CAP-12")
 class TestTheBasis:
     def test_another_one_is_refused(self, session: Session) -> None:
