@@ -25,6 +25,7 @@ ConsentServiceError
 │   └── DecisionUnknownError
 ├── InvalidInputError
 │   ├── ContactPointInvalidError
+│   ├── GuardianRequiredError
 │   ├── NoticeIncompleteError
 │   └── FormDefinitionError
 ├── ConflictError
@@ -213,9 +214,15 @@ class InvalidInputError(ConsentServiceError):
 
 
 class ContactPointInvalidError(InvalidInputError):
-    """The text is not an e-mail address or a phone number that can be reached."""
+    """The text is not an e-mail address, a phone number or a postal address that can be reached."""
 
     code: ClassVar[str] = "contact_point_invalid"
+
+
+class GuardianRequiredError(InvalidInputError):
+    """The person is too young to consent alone, or did not say that they are old enough (GDPR Art. 8(1))."""
+
+    code: ClassVar[str] = "guardian_required"
 
 
 class NoticeIncompleteError(InvalidInputError):

@@ -104,7 +104,8 @@ button[aria-disabled] { opacity: .7; }
       const form = this.definition;
       const words = form.words;
       const fields = form.fields.map((field) => this.field(field));
-      const boxes = form.boxes.map((box, index) => this.box(box, index));
+      const boxes = form.boxes.map((box, index) => this.box(box, `consent-${index}`, "consent"));
+      if (form.age) boxes.push(this.box(form.age, "age_at_least", "age_at_least"));
       this.trap = make("input", { type: "text", name: "website", tabindex: "-1", autocomplete: "off" });
       this.button = make("button", { type: "submit" }, form.submit_label || words.send);
       this.summary = make("div", {});
@@ -153,12 +154,11 @@ button[aria-disabled] { opacity: .7; }
     }
 
     /* Never drawn with a tick (GDPR Art. 4(11)). */
-    box(box, index) {
-      const id = `consent-${index}`;
+    box(box, id, name) {
       return make(
         "div", { class: "choice" },
         make("input", {
-          type: "checkbox", id, name: "consent", value: box.value, autocomplete: "off", "aria-describedby": `${id}-about`,
+          type: "checkbox", id, name, value: box.value, autocomplete: "off", "aria-describedby": `${id}-about`,
         }),
         make("label", { for: id }, box.statement),
         make(
@@ -195,6 +195,8 @@ button[aria-disabled] { opacity: .7; }
       const typed = Object.fromEntries(form.fields.map(({ name }) => [name, this.input(name).value]));
       const page = location.origin + location.pathname;
       const ticked = [...this.form.querySelectorAll('[name="consent"]:checked')].map((box) => box.value);
+      const age = this.input("age_at_least");
+      if (age?.checked) typed.age_at_least = age.value;
       return { ...typed, consent: ticked, lang: form.language, snapshot: form.snapshot, website: this.trap.value, page };
     }
 

@@ -104,6 +104,7 @@ def a_published_purpose(
     special_category: bool = False,
     valid_for_months: int | None = None,
     recipients: Iterable[str] = (),
+    age_condition: bool = False,
     at: datetime = NOON,
 ) -> NoticeVersion:
     """Create a purpose with its first notice version, in force from `at`."""
@@ -114,6 +115,7 @@ def a_published_purpose(
         double_opt_in=double_opt_in,
         special_category=special_category,
         valid_for_months=valid_for_months,
+        age_condition=age_condition,
         actor=trail.SYSTEM,
         at=at,
     )

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
+from marshmallow import validate
 
 from consent_service.api.fields import Choice, Text, Timestamp
 from consent_service.api.parsing import complain, complaint
-from consent_service.consent import reporting
+from consent_service.consent import age, reporting
 from consent_service.consent.evidence import ActEvidence
 from consent_service.errors import FieldProblem, InvalidInputError
 
@@ -26,6 +27,8 @@ class SentEvidence:
     user_agent: str | None = field(default=None, repr=False)
     operator: str | None = None
     reference: str | None = field(default=None, repr=False)
+    acting: str = "subject"
+    age_at_least: int | None = None
 
     def as_act(self, *, at: datetime) -> ActEvidence:
         """Return the act as evidence keeps it; raises InvalidInputError where it has not happened yet."""
@@ -42,6 +45,8 @@ class SentEvidence:
             operator=self.operator,
             reference=self.reference,
             rendered_by="host",
+            acting=self.acting,
+            age_at_least=self.age_at_least,
         )
 
 
@@ -65,6 +70,17 @@ class EvidenceSchema(ma.Schema):
     user_agent = Text(longest=512)
     operator = Text(longest=200, metadata={"description": "Who of the reporting system took the statement."})
     reference = Text(longest=200, metadata={"description": "Where the reporting system keeps the paper or the call."})
+
+    acting = Choice(
+        *age.ACTING, metadata={"description": "Who acted; the person where left out. A guardian acts for a child."}
+    )
+    age_at_least = ma.fields.Integer(
+        strict=True,
+        validate=validate.Range(
+            min=0, max=age.HIGHEST, error=complaint("out_of_range", f"Between 0 and {age.HIGHEST} years.")
+        ),
+        metadata={"description": "The age in years that the person declared to have reached; never a date of birth."},
+    )
 
     @ma.post_load
     def _read(self, data: dict[str, Any], **_: Any) -> SentEvidence:  # noqa: ANN401 - marshmallow's signature

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from consent_service.audit.trail import Actor
-from consent_service.consent import answers, signup_requests
+from consent_service.consent import age, answers, signup_requests
 from consent_service.consent.answers import Origin, SignupAnswer
 from consent_service.consent.evidence import ActEvidence
 from consent_service.errors import FieldProblem, InvalidInputError
@@ -20,14 +20,17 @@ def record_signup(
 ) -> None:
     """Keep the answer to a public form until it is confirmed; a form with nothing ticked leaves nothing behind.
 
-    Raises InvalidInputError where a ticked box needs a contact point that was not given. Does the same work, and
-    returns nothing, for every address: known, unknown or suppressed.
+    Raises InvalidInputError where a ticked box needs a contact point that was not given, and GuardianRequiredError
+    where it needs an age that was not declared. Does the same work, and returns nothing, for every address: known,
+    unknown or suppressed.
     """
     problems = answer_problems(answer)
     if problems:
         raise InvalidInputError(problems)
     if not answer.ticked:
         return
+    if age.matters_for(form, answer.ticked):
+        age.demand_enough(submission, limit=age.limit(form.controller, at=at), pointer="/age_at_least")
     signup_requests.record(
         session,
         origin=Origin(form.form_id, form.form_version, form.title, form.language),

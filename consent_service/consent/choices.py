@@ -10,8 +10,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from consent_service.consent import gathering, records, rules, standing
+from consent_service.consent import age, gathering, records, rules, standing
 from consent_service.consent.gathering import Question
+from consent_service.consent.ledger import Series
 from consent_service.consent.preference_links import Visitor
 from consent_service.consent.records import CurrentConsent
 from consent_service.consent.rules import Facts
@@ -35,7 +36,8 @@ _OF_CONSENT = frozenset({"consent", "explicit_consent"})
 class Choice:
     """One purpose on one channel: what it is, how it stands, and whether it can be given here.
 
-    `masked` is the contact point, masked, where it is not the one that the link came by.
+    `masked` is the contact point, masked, where it is not the one that the link came by. `lacks_age` says that age
+    matters and was never declared for it: that is asked in a form, and not here.
     """
 
     purpose: str
@@ -51,6 +53,7 @@ class Choice:
     point_id: str | None
     masked: str
     key: Key
+    lacks_age: bool = False
 
     @property
     def pair(self) -> Pair:
@@ -166,6 +169,7 @@ def _choice(
         return None
     box = told.get((place.purpose.key, place.channel))
     entry = gathered.latest if gathered is not None else None
+    lacks_age = place.purpose.age_condition and not _is_old_enough(session, visitor, place, copy, at)
     return Choice(
         purpose=place.purpose.key,
         channel=place.channel,
@@ -173,7 +177,7 @@ def _choice(
         status=status,
         is_given=status in rules.GIVEN,
         # Only the address that the link itself came by is proved by it; any other has to be confirmed on its own.
-        can_give=visitor.can_give and place.is_own and box is not None,
+        can_give=visitor.can_give and place.is_own and box is not None and not lacks_age,
         box=box,
         since=entry.effective_at if entry is not None else None,
         expires_at=entry.expires_at if entry is not None else None,
@@ -181,7 +185,18 @@ def _choice(
         point_id=place.point.id if place.point is not None else None,
         masked="" if place.is_own or place.contact is None else fields.mask(place.contact),
         key=place.key,
+        lacks_age=lacks_age,
     )
+
+
+def _is_old_enough(session: Session, visitor: Visitor, place: _Place, copy: Standing, at: datetime) -> bool:
+    """Say whether an age was declared in this series before that is enough now."""
+    subject_id = visitor.subject_id if place.point is None else place.point.subject_id
+    if subject_id is None or (place.contact is not None and place.point is None):
+        return False
+    point_id = None if place.point is None else place.point.id
+    years = age.declared(session, Series(subject_id, point_id, place.purpose.id, place.channel))
+    return years is not None and years >= age.limit(copy.controller, at=at)
 
 
 def _status(gathered: Facts | None, at: datetime) -> str:

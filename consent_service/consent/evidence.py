@@ -30,7 +30,10 @@ TRACE_MONTHS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class ActEvidence:
-    """How somebody acted, as the door saw it. IP and user agent form the trace, which is kept apart and shorter."""
+    """How somebody acted, as the door saw it. IP and user agent form the trace, which is kept apart and shorter.
+
+    `acting` says who: the person, or a guardian for a child; `age_at_least` is the age in years that was declared.
+    """
 
     method: str
     act: str
@@ -45,6 +48,8 @@ class ActEvidence:
     form_version: int | None = None
     language: str | None = None
     signals: Mapping[str, Any] = field(default_factory=dict)
+    acting: str = "subject"
+    age_at_least: int | None = None
 
     def with_signals(self, **signals: object) -> "ActEvidence":
         """Return the same evidence with more signals noted."""

@@ -109,6 +109,8 @@ def _give_one(
             confirmed_at=at,
             valid_for_months=each.box.valid_for_months,
             source=waiting.origin.source,
+            age_at_least=waiting.submission.age_at_least,
+            by_guardian=waiting.submission.acting == "guardian",
         ),
         actor=trail.SUBJECT,
         at=at,

@@ -45,7 +45,8 @@ class Series:
 class Act:
     """One act to record: `occurred_at` is when it is said to have happened, `confirmed_at` when it was confirmed.
 
-    `source` says where a yes came from; a person's own visit to the preference centre has none.
+    `source` says where a yes came from; a person's own visit to the preference centre has none. `age_at_least` is the
+    age in years that was declared, `by_guardian` that a guardian acted for a child (GDPR Art. 8).
     """
 
     kind: Kind
@@ -61,6 +62,8 @@ class Act:
     valid_for_months: int | None = None
     counts_from_report: bool = False
     source: Source = NO_SOURCE
+    age_at_least: int | None = None
+    by_guardian: bool = False
 
 
 def append(session: Session, *, series: Series, act: Act, actor: Actor, at: datetime) -> datetime:
@@ -127,6 +130,8 @@ def append(session: Session, *, series: Series, act: Act, actor: Actor, at: date
             form_version=act.source.form_version,
             api_key_id=act.source.api_key_id,
             import_label=act.source.import_label,
+            age_at_least=act.age_at_least,
+            by_guardian=act.by_guardian,
             audit_entry_id=audit_id,
         )
     )

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
-from consent_service.consent import choices, evidence, facts, ledger, preference_links, unsubscribing, withdrawal
+from consent_service.consent import age, choices, evidence, facts, ledger, preference_links, unsubscribing, withdrawal
 from consent_service.consent.choices import Choice, Key, Pair
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.ledger import Act, Series
@@ -188,6 +188,7 @@ def _give(
             evidence_id=evidence_id,
             confirmed_at=at,
             valid_for_months=box.valid_for_months,
+            age_at_least=age.declared(session, series),
         ),
         actor=trail.SUBJECT,
         at=at,

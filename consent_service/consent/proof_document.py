@@ -36,6 +36,8 @@ class PrintedAct:
     ip: str | None = field(repr=False)
     user_agent: str | None = field(repr=False)
     mail_accepted_at: datetime | None
+    is_guardians: bool = False
+    age_at_least: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ def _act(name: str, act: Mapping[str, Any], trace: Mapping[str, Any]) -> Printed
         ip=trace.get("ip"),
         user_agent=trace.get("user_agent"),
         mail_accepted_at=_read(mailed) if mailed else None,
+        is_guardians=act.get("acting") == "guardian",
+        age_at_least=act.get("age_at_least"),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from consent_service.audit.trail import Actor
-from consent_service.consent import answers, evidence, facts, gathering, ledger, rules, signup_requests, sources
+from consent_service.consent import age, answers, evidence, facts, gathering, ledger, rules, signup_requests, sources
 from consent_service.consent.answers import Origin, SignupAnswer
 from consent_service.consent.evidence import ActEvidence
 from consent_service.consent.gathering import Question
@@ -105,8 +105,9 @@ class _Answered:
 def record_reported(session: Session, *, report: ReportedAct, actor: Actor, at: datetime) -> CaptureOutcome:
     """Record what a system reports; all of it or nothing.
 
-    Raises InvalidInputError with everything that is wrong, FormUnknownError, and RestrictedError, SuppressedError or
-    ObjectedError where only the person's own confirmed act may bring a yes back (WD-04, WD-09).
+    Raises InvalidInputError with everything that is wrong, GuardianRequiredError where age matters and is not enough,
+    FormUnknownError, and RestrictedError, SuppressedError or ObjectedError where only the person's own confirmed act
+    may bring a yes back (WD-04, WD-09).
     """
     act = replace(report.evidence, occurred_at=_demand_past(report.evidence.occurred_at, at))
     shown = _shown(session, report, act.occurred_at)
@@ -183,6 +184,9 @@ def _match(
         answered.append(_Answered(decision, box, purpose, contact))
     if problems:
         raise InvalidInputError(tuple(problems))
+    if any(each.decision.granted and each.purpose.age_condition for each in answered):
+        years = age.limit(shown.controller, at=report.evidence.occurred_at)
+        age.demand_enough(report.evidence, limit=years, pointer="/evidence/age_at_least")
     for each in answered:
         if not each.needs_confirmation and each.decision.granted:
             _demand_free(session, report, each, at)
@@ -321,6 +325,8 @@ def _append(
             valid_for_months=each.purpose.valid_for_months if granted else None,
             counts_from_report=granted,
             source=Source(report.form_id, report.form_version, sources.key_of(actor), report.import_label),
+            age_at_least=act.age_at_least,
+            by_guardian=act.acting == "guardian",
         ),
         actor=actor,
         at=at,

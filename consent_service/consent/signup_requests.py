@@ -47,7 +47,7 @@ def record(
     Does the same for every address, known or not: whether a message goes out is decided later, in the worker.
     """
     locks.lock_addresses(session, answer.contacts())
-    answer_hash = _answer_hash(session, origin, answer)
+    answer_hash = _answer_hash(session, origin, answer, submission)
     known = _find_same(session, answer_hash, at)
     if known is not None and len(known.boxes) == len(answer.ticked):
         _queue_messages(session, known.request_id, known.boxes, at)
@@ -334,7 +334,7 @@ def _index(session: Session, contact: ContactValue | None) -> bytes | None:
     return None if contact is None else keys.index(session, kind=contact.kind, value=contact.normal)
 
 
-def _answer_hash(session: Session, origin: Origin, answer: SignupAnswer) -> bytes:
+def _answer_hash(session: Session, origin: Origin, answer: SignupAnswer, submission: ActEvidence) -> bytes:
     whole = [
         origin.form_id,
         origin.form_version,
@@ -347,4 +347,6 @@ def _answer_hash(session: Session, origin: Origin, answer: SignupAnswer) -> byte
     if origin.api_key_id is not None:
         # What a system reports never takes the place of what the person sent, nor that of another system's report.
         whole += [origin.api_key_id, origin.import_label]
+    if submission.age_at_least is not None or submission.acting != "subject":
+        whole += [submission.acting, submission.age_at_least]
     return keys.request_hash(session, json.dumps(whole, ensure_ascii=False).encode())

@@ -11,7 +11,7 @@ from typing import Final, cast
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from consent_service import clock, web
-from consent_service.consent import answers
+from consent_service.consent import age, answers
 from consent_service.db.session import keyring_of
 from consent_service.errors import FieldProblem, InvalidInputError
 from consent_service.language import rendering
@@ -54,7 +54,9 @@ def define(form_key: str) -> Response:
         if named is not None and named not in languages:
             kind = problem_types.TYPES["language_unknown"]
             return problems.render(Problem(kind=kind, status=kind.status, members={"languages": list(languages)}))
-        form = forms.shown_online(session, form=version, language=framing.wished_language(languages), at=at)
+        form = age.ask_in(
+            forms.shown_online(session, form=version, language=framing.wished_language(languages), at=at), at=at
+        )
         snapshot = snapshots.of_form(keyring_of(session), form, at=at)
     return _definition(form, snapshot)
 

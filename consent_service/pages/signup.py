@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from consent_service import clock, web
-from consent_service.consent import answers
+from consent_service.consent import age, answers
 from consent_service.consent.answers import SignupAnswer
 from consent_service.db.session import keyring_of
 from consent_service.errors import InvalidInputError
@@ -114,7 +114,7 @@ def _draw(
     faults: tuple[Fault, ...] = (),
 ) -> Response:
     language = framing.wished_language(languages_of(version))
-    form = forms.shown_online(session, form=version, language=language, at=at)
+    form = age.ask_in(forms.shown_online(session, form=version, language=language, at=at), at=at)
     return framing.show(
         "signup.html",
         _frame(form.controller, version, language),

@@ -72,12 +72,14 @@ def shows_boxes(
 def digest(shown: ShownForm) -> bytes:
     """Hash every text that a form shows."""
     controller = shown.controller
-    document = {
+    document: dict[str, object] = {
         "controller": [controller.legal_name, controller.privacy_contact],
         "form": [shown.title, shown.intro, shown.submit_label],
         "fields": [asdict(field) for field in shown.fields],
         "boxes": [asdict(box) for box in shown.boxes],
     }
+    if shown.age_limit is not None:
+        document["age"] = shown.age_limit
     return _hash(document)
 
 

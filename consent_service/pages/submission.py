@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from consent_service import web
 from consent_service.audit import trail
-from consent_service.consent import capture
+from consent_service.consent import age, capture
 from consent_service.consent.answers import SignupAnswer
 from consent_service.consent.evidence import ActEvidence
 from consent_service.db.session import keyring_of
@@ -85,7 +85,7 @@ def _read(session: Session, form_id: str, sent: Submission, *, at: datetime) -> 
     ticked = typed.ticked_boxes(shown, sent)
     if not ticked:
         return Outcome(shown, None, ())
-    if not _still_asked(session, ticked, language=shown.language, at=at):
+    if age.ask_in(shown, at=at) != shown or not _still_asked(session, ticked, language=shown.language, at=at):
         return _refusal("snapshot_expired")
     answer, faults = typed.read_answer(shown, sent, ticked)
     seconds_open = (at - snapshot.shown_at).total_seconds()
@@ -98,7 +98,10 @@ def _refusal(code: str) -> Outcome:
 
 def _shown_then(session: Session, snapshot: FormSnapshot) -> ShownForm:
     version = forms.get_version(session, form_id=snapshot.form_id, number=snapshot.version)
-    return forms.shown_online(session, form=version, language=snapshot.language, at=snapshot.shown_at)
+    return age.ask_in(
+        forms.shown_online(session, form=version, language=snapshot.language, at=snapshot.shown_at),
+        at=snapshot.shown_at,
+    )
 
 
 def _still_asked(session: Session, ticked: tuple[ShownBox, ...], *, language: str, at: datetime) -> bool:
@@ -121,5 +124,6 @@ def _evidence(outcome: Outcome, shown: ShownForm, sent: Submission, *, page_url:
         form_id=shown.form_id,
         form_version=shown.form_version,
         language=shown.language,
+        age_at_least=shown.age_limit if sent.age else None,
         signals={"seconds_open": round(outcome.seconds_open, 1), "trap_filled": sent.has_trap_filled},
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from flask import Request
 from werkzeug.datastructures import MultiDict
 
+from consent_service.consent import age
 from consent_service.consent.answers import SignupAnswer
 from consent_service.errors import ContactPointInvalidError, FieldProblem, InvalidInputError
 from consent_service.registry.boxes import ShownBox
@@ -17,9 +18,10 @@ from consent_service.subjects.fields import ContactValue
 from consent_service.web.problems import ProblemError
 
 TRAP: Final = "website"
+AGE: Final = "age_at_least"
 LONGEST_TEXT: Final = 320
 
-_OWN: Final = ("consent", "lang", "snapshot", "page", TRAP)
+_OWN: Final = ("consent", "lang", "snapshot", "page", AGE, TRAP)
 _PERSONAL: Final = "field_"
 _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -37,6 +39,7 @@ class Submission:
     snapshot: str
     has_trap_filled: bool
     page_url: str | None = None
+    age: str = ""
 
 
 def from_form(request: Request) -> Submission:
@@ -95,6 +98,8 @@ def read_answer(
             faults.append((name, fault))
     faulty = {name for name, _ in faults}
     faults += [fault for fault in _missing_contacts(ticked, contacts) if fault[0] not in faulty]
+    if age.matters_for(form, ticked) and not submission.age:
+        faults.append((AGE, "guardian_required"))
     answer = SignupAnswer(
         email=contacts.get("email"), phone=contacts.get("phone"), ticked=ticked, personal_fields=tuple(personal)
     )
@@ -105,6 +110,7 @@ def demand_known(form: ShownForm, submission: Submission) -> None:
     """Raise InvalidInputError for a field that the form does not have: a misspelt one must not be lost in silence."""
     known = {field_name(shown) for shown in form.fields}
     _demand(set(submission.texts) <= known, "", "unknown_field")
+    _demand(submission.age in {"", str(form.age_limit)}, f"/{AGE}", "not_offered")
 
 
 def _submission(texts: dict[str, str], ticked: Iterable[str]) -> Submission:
@@ -117,6 +123,7 @@ def _submission(texts: dict[str, str], ticked: Iterable[str]) -> Submission:
         snapshot=own["snapshot"],
         has_trap_filled=bool(own[TRAP]),
         page_url=own["page"] or None,
+        age=own[AGE],
     )
 
 

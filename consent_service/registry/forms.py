@@ -69,7 +69,11 @@ class ShownField:
 
 @dataclass(frozen=True, slots=True)
 class ShownForm:
-    """A form as a person sees it, in one language throughout."""
+    """A form as a person sees it, in one language throughout.
+
+    `age_conditioned` are the purposes among its boxes for which age matters; `age_limit` is the age in years that the
+    form asks for, where whoever knows the law of the day had it ask.
+    """
 
     form_id: str
     form_key: str
@@ -82,6 +86,8 @@ class ShownForm:
     fields: tuple[ShownField, ...]
     boxes: tuple[ShownBox, ...]
     select_all: bool = False
+    age_conditioned: frozenset[str] = frozenset()
+    age_limit: int | None = None
 
 
 def create(session: Session, *, key: str, definition: FormDefinition, actor: trail.Actor, at: datetime) -> FormVersion:
@@ -202,6 +208,7 @@ def shown(session: Session, *, form: FormVersion, language: str, at: datetime) -
         ),
         boxes=boxes.in_force(session, offers=definition.offers, language=language, at=at),
         select_all=definition.select_all,
+        age_conditioned=frozenset(purpose.key for purpose in purposes.list_all(session) if purpose.age_condition),
     )
 
 

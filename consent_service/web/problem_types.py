@@ -138,6 +138,12 @@ _ALL: Final = (
     ProblemType("media_type_unsupported", 415, "Unsupported media type", "Send `Content-Type: application/json`."),
     ProblemType("invalid_input", 422, "The content is not valid", "`errors` says where and why."),
     ProblemType("contact_point_invalid", 422, "Not a contact point", "`errors` says where and why."),
+    ProblemType(
+        "guardian_required",
+        422,
+        "A guardian has to act",
+        "The person is below the age limit, or did not say their age. A guardian's act is reported as theirs.",
+    ),
     ProblemType("notice_incomplete", 422, "The notice is incomplete", "`errors` lists what is missing (GDPR Art. 13)."),
     ProblemType(
         "form_definition_invalid",

@@ -103,6 +103,7 @@ class TestDefinition:
     def test_it_is_json_and_says_the_texts_to_the_letter(self, language: str) -> None:
         box = SimpleNamespace(
             purpose="newsletter",
+            title="Nytt fra H&M",
             channel="email",
             statement='Ja, "H&M" <b>',
             frequency_text="Ukentlig",
@@ -116,7 +117,14 @@ class TestDefinition:
             privacy_notice_url="https://nordlys.example/p",
         )
         form = SimpleNamespace(
-            form_id="frm_x", form_version=1, title="H&M's form", intro="", submit_label="", boxes=(box, box)
+            form_id="frm_x",
+            form_version=1,
+            title="H&M's form",
+            intro="",
+            submit_label="",
+            boxes=(box, box),
+            age_limit=13,
+            age_conditioned={"newsletter"},
         )
         controller = SimpleNamespace(**vars(CONTROLLER) | {"legal_name": "H&M AS"})
 
@@ -139,6 +147,7 @@ class TestDefinition:
         assert any(fact.endswith(" H&M AS") for fact in said["boxes"][0]["facts"])
         assert said["boxes"][0]["terms"][-1][1] == "Lager hos H&M: Post & Co"
         assert said["withdrawal_texts"] == ["Når du vil"]
+        assert "Nytt fra H&M." in said["age"]["terms"][0][1]
 
 
 class TestRenderMail:
