@@ -19,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from consent_service import clock, web
 from consent_service.api import (
+    asking,
     blueprints,
     checks,
     consents,
@@ -42,6 +43,7 @@ from consent_service.api import (
 )
 from consent_service.config import Settings
 from consent_service.consent import messages
+from consent_service.consent.spool import Spool
 from consent_service.crypto import keyring
 from consent_service.db import session as db_session
 from consent_service.db.base import Base
@@ -106,6 +108,9 @@ def create_app(settings: Settings) -> Flask:
     app.json = OrjsonProvider(app)
     database = Database(_connect(app), keys)
     app.extensions[web.EXTENSION] = web.Service(database=database, settings=settings)
+    app.extensions[asking.EXTENSION] = asking.Asking(
+        database, spool=Spool(settings.spool_dir), issuer=settings.public_url
+    )
     try:
         _watch_requests(app)
         _guard_keys(app, database)

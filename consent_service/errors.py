@@ -44,6 +44,7 @@ ConsentServiceError
 ├── MailUnavailableError
 ├── SmsRefusedError
 ├── SmsUnavailableError
+├── RegistryUnsettledError
 ├── SpoolUnavailableError
 └── DecisionLineBrokenError
 
@@ -337,6 +338,12 @@ class SmsUnavailableError(ConsentServiceError):
     """The gateway cannot take this SMS now, or none is named."""
 
     code: ClassVar[str] = "sms_unavailable"
+
+
+class RegistryUnsettledError(ConsentServiceError):
+    """The registry changed again and again while a question was held against it."""
+
+    code: ClassVar[str] = "registry_unsettled"
 
 
 class SpoolUnavailableError(ConsentServiceError):

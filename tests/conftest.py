@@ -19,6 +19,7 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.orm import Session
 
 from consent_service import web
+from consent_service.api import asking
 from consent_service.app import create_app
 from consent_service.config import Settings
 from consent_service.crypto import keyring as key_folder
@@ -243,6 +244,7 @@ def start() -> Iterator[Callable[[Settings], Flask]]:
 
     yield start_one
     for app in started:
+        app.extensions[asking.EXTENSION].close()
         app.extensions[web.EXTENSION].database.engine.dispose()
 
 

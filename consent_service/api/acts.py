@@ -93,7 +93,7 @@ def authorised(
     def decorate(view: View) -> View:
         @functools.wraps(view)
         def wrapper(**arguments: Any) -> Response:  # noqa: ANN401 - whatever stands in the URL
-            parsed = _bearer()
+            parsed = bearer()
             if largest_body_bytes is not None:
                 request.max_content_length = largest_body_bytes
             # Read it all now: a body that trickles in must not hold a connection of the pool.
@@ -161,7 +161,8 @@ def _act(
     return answer
 
 
-def _bearer() -> ParsedApiKey:
+def bearer() -> ParsedApiKey:
+    """Read the API key of a call; raises ProblemError without one and ApiKeyInvalidError for what is none."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text:
         raise ProblemError("authentication_required")

@@ -5,14 +5,16 @@ from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
+import orjson
+from flask import Response
 
-from consent_service.api.acts import Act, authorised
+from consent_service.api import asking
+from consent_service.api.asking import Caller
 from consent_service.api.blueprints import ApiBlueprint
 from consent_service.api.fields import Choice, PurposeKey, Text, Timestamp
 from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
-from consent_service.consent import check, rules
+from consent_service.consent import rules
 from consent_service.consent.check import CheckRequest, Decision
-from consent_service.web import throttling
 from consent_service.web.problems import when_unable
 
 blueprint = ApiBlueprint("checks", __name__, description="May this person be contacted?")
@@ -73,26 +75,60 @@ class DecisionSchema(ma.Schema):
     obligations = ma.fields.List(ma.fields.String(), required=True)
     decision_id = ma.fields.String(required=True)
     evaluated_at = Timestamp(required=True)
+    statement = ma.fields.String(
+        metadata={"description": "The answer as a signed statement (compact JWS), where the controller turned that on."}
+    )
 
 
 @blueprint.route("/v1/checks", methods=["POST"])
-@authorised("check", budget=throttling.CHECKS)
+@asking.asks()
 @when_unable(allowed=False, reason="unavailable")
 @blueprint.response(200, DecisionSchema)
 @blueprint.arguments(CheckSchema)
-def decide(act: Act, sent: SentCheck) -> Decision:
+def decide(caller: Caller, sent: SentCheck) -> Response:
     """Check one person, purpose and channel.
 
     200 also when the answer is no, and for a person never seen. Whatever goes wrong here says no in its body too.
     """
-    act.demand_purpose(sent.purpose)
-    request = CheckRequest(
-        reference=sent.subject.resolve(system=act.api_key.system),
-        purpose=sent.purpose,
-        channel=sent.channel,
-        as_of=sent.as_of,
-        known_at=sent.known_at,
-        recipient=sent.recipient,
-        min_evidence=sent.min_evidence,
+    decision = asking.decide(
+        caller,
+        CheckRequest(
+            reference=sent.subject.resolve(system=caller.api_key.system),
+            purpose=sent.purpose,
+            channel=sent.channel,
+            as_of=sent.as_of,
+            known_at=sent.known_at,
+            recipient=sent.recipient,
+            min_evidence=sent.min_evidence,
+        ),
     )
-    return check.decide(act.session, request=request, at=act.at)
+    statement = asking.sign(caller.copy, decision, as_of=sent.as_of, issuer=caller.asking.issuer)
+    return Response(write(decision, statement), mimetype="application/json")
+
+
+def write(decision: Decision, statement: str | None) -> bytes:
+    """Write an answer as JSON, times in UTC; `statement` stands in it only where answers are signed."""
+    document: dict[str, Any] = {
+        "allowed": decision.allowed,
+        "status": decision.status,
+        "reason": decision.reason,
+        "purpose": decision.purpose,
+        "channel": decision.channel,
+        "legal_basis": decision.legal_basis,
+        "subject_id": decision.subject_id,
+        "consent_id": decision.consent_id,
+        "notice_version": decision.notice_version,
+        "language": decision.language,
+        "given_at": decision.given_at,
+        "confirmed_at": decision.confirmed_at,
+        "withdrawn_at": decision.withdrawn_at,
+        "expires_at": decision.expires_at,
+        "valid_until": decision.valid_until,
+        "next_allowed_at": decision.next_allowed_at,
+        "obligations": decision.obligations,
+        "decision_id": decision.decision_id,
+        "evaluated_at": decision.evaluated_at,
+    }
+    if statement is not None:
+        document["statement"] = statement
+    return orjson.dumps(document, option=orjson.OPT_UTC_Z)

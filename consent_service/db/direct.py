@@ -35,6 +35,8 @@ class DirectConnections:
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         }
         self._threads = threading.local()
+        self._lock = threading.Lock()
+        self._open: set[psycopg.Connection[TupleRow]] = set()
 
     def run(self, statement: bytes, parameters: Sequence[object]) -> list[TupleRow]:
         """Run one statement and return its rows; raises psycopg.Error.
@@ -65,11 +67,23 @@ class DirectConnections:
         cursor: psycopg.Cursor[TupleRow] | None = getattr(self._threads, "cursor", None)
         if cursor is not None:
             self._threads.cursor = None
-            with contextlib.suppress(psycopg.Error):
-                cursor.connection.close()
+            self._forget(cursor.connection)
+
+    def close_all(self) -> None:
+        """Close the connections of all threads, when nothing is asked any more."""
+        for connection in tuple(self._open):
+            self._forget(connection)
+
+    def _forget(self, connection: psycopg.Connection[TupleRow]) -> None:
+        with self._lock:
+            self._open.discard(connection)
+        with contextlib.suppress(psycopg.Error):
+            connection.close()
 
     def _connect(self) -> psycopg.Cursor[TupleRow]:
         connection = psycopg.connect(**self._arguments, autocommit=True, prepare_threshold=0)
+        with self._lock:
+            self._open.add(connection)
         cursor = connection.cursor(binary=True)
         self._threads.cursor = cursor
         return cursor

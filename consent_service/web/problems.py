@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import orjson
+import psycopg
 from flask import Response, current_app, request
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -143,7 +144,7 @@ def _of_http_exception(error: HTTPException) -> Problem:
 def _database_is_away(error: Exception) -> bool:
     # psycopg files lost connections, timeouts, deadlocks, a full disk and a shutdown under OperationalError; a
     # primary that turned into a replica answers with an InternalError of its own (25006).
-    if isinstance(error, (OperationalError, PoolTimeoutError)):
+    if isinstance(error, (OperationalError, PoolTimeoutError, psycopg.OperationalError)):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "25006"

@@ -22,6 +22,7 @@ _WATCHED: Final = (
     "public.api_key",
     "public.controller",
     "public.notice_publication",
+    "public.notice_version",
     "public.purpose",
     "public.reservation_wash",
     "public.revocation",
@@ -329,6 +330,8 @@ def upgrade() -> None:
             f"CREATE TRIGGER renews_registry_version AFTER INSERT OR UPDATE OR DELETE ON {table}"
             " FOR EACH ROW EXECUTE FUNCTION renew_registry_version()"
         )
+        # Rows that arrive by replication, or past all other triggers, are changes too.
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER renews_registry_version")
     for statement in (_MERGED_WITH, _CHECK_PERSON, _CHECK_FACTS):
         op.execute(statement)
     for name in _FUNCTIONS:
