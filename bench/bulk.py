@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import figures, open_loop, people, processes
+from bench import figures, open_loop, people
 from bench.figures import Spread
 from bench.installation import Service
 from bench.open_loop import Answers, OpenLoop
@@ -83,7 +83,7 @@ def batch_rate(service: Service, *, total: int, runs: int, at_once: int) -> Spre
 
 def stream(service: Service, *, total: int, lines: int) -> StreamRun:
     """Send so many lines, read the answers as they come, and watch the memory of the web processes."""
-    web = _web_processes(service)
+    web = sorted(service.web_processes())
     for pid in web:
         with contextlib.suppress(OSError):
             # The kernel's own way to let the peak begin anew (proc(5), clear_refs).
@@ -240,13 +240,6 @@ def _count_answers(opened: socket.socket) -> int:
     while part := answer.read1(65_536):
         count += part.count(b"\n")
     return count
-
-
-def _web_processes(service: Service) -> list[int]:
-    """Return the web server's processes: all that descend from the one that runs granian."""
-    every = processes.descendants(service.pid)
-    servers = [pid for pid, line in every.items() if "granian" in line]
-    return sorted({*servers, *itertools.chain.from_iterable(processes.descendants(pid) for pid in servers)})
 
 
 def _peak(pid: int) -> float:

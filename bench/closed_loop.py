@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,8 @@ class Target:
     #: The function of `requests.lua` that makes its requests.
     kind: str
     port: int
+    #: Its processes, asked for anew each time, and not those of the database.
+    pids: Callable[[], Iterable[int]] = field(repr=False)
     credential: str = ""
 
 

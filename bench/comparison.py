@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -18,6 +19,7 @@ from bench import (
     open_loop,
     peer,
     people,
+    processes,
 )
 from bench import report as reports
 from bench.closed_loop import Run, Target
@@ -86,11 +88,11 @@ def running(folder: Path, data: Path, *, total: int, plan: Plan, say: Callable[[
     """Run the service, the bare routes, and the peer twice, while the block lasts."""
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(installation.running(data, log=folder / "service.log"))
-        bare = stack.enter_context(flask_server.running(service, log=folder / "flask.log"))
+        bare, pid = stack.enter_context(flask_server.running(service, log=folder / "flask.log"))
         targets = [
-            Target(reports.SERVICE, "service", service.port, service.company.api_key),
-            Target(reports.EMPTY, "empty", bare),
-            Target(reports.LOOKUP, "lookup", bare),
+            Target(reports.SERVICE, "service", service.port, service.web_processes, service.company.api_key),
+            Target(reports.EMPTY, "empty", bare, partial(processes.family, pid)),
+            Target(reports.LOOKUP, "lookup", bare, partial(processes.family, pid)),
         ]
         asked = None
         if plan.with_peer:
@@ -108,36 +110,58 @@ def running(folder: Path, data: Path, *, total: int, plan: Plan, say: Callable[[
                         log=folder / f"{database}.log",
                     )
                 )
-                targets.append(Target(name, "peer", asked.port))
+                targets.append(Target(name, "peer", asked.port, partial(processes.family, asked.pid)))
         yield Field(service, total, tuple(targets), asked)
 
 
 def _closed(field: Field, plan: Plan, report: Report, *, say: Callable[[str], None]) -> Iterator[ClosedLoop]:
     """Load every target in every round, each after a warm-up and when all that was asked before is worked off."""
-    runs: dict[str, list[Run]] = {target.name: [] for target in field.targets}
+    runs: dict[str, list[_Measured]] = {target.name: [] for target in field.targets}
     late = []
     for index in range(plan.rounds):
         for target in field.targets:
             closed_loop.run(target, people=field.total, seconds=_WARM_UP_SECONDS)
             field.service.settle()
-            runs[target.name].append(closed_loop.run(target, people=field.total, seconds=plan.seconds))
+            found = _measured(field, target, seconds=plan.seconds)
+            runs[target.name].append(found)
             seconds = field.service.settle()
             if target.name == reports.SERVICE:
                 late.append(seconds)
-            say(f"  round {index + 1}, {target.name}: {reports.number(runs[target.name][-1].rate)} requests/s")
+            say(f"  round {index + 1}, {target.name}: {reports.number(found.run.rate)} requests/s")
     what = f"decision log complete after {plan.seconds} s of full load"
     report.facts.append(Fact(field.total, what, figures.spread(late).median, "s", figures.spread(late)))
-    for name, found in runs.items():
-        middle = sorted(found, key=lambda run: run.rate)[len(found) // 2]
+    for name, measured in runs.items():
+        middle = sorted(measured, key=lambda each: each.run.rate)[len(measured) // 2]
         yield ClosedLoop(
             contender=name,
             people=field.total,
-            rate=figures.spread([run.rate for run in found]),
-            p50=middle.p50,
-            p99=middle.p99,
-            refused=sum(run.refused for run in found),
-            broken=sum(run.broken for run in found),
+            rate=figures.spread([each.run.rate for each in measured]),
+            p50=middle.run.p50,
+            p99=middle.run.p99,
+            own_cpu=figures.spread([each.own_cpu for each in measured]),
+            database_cpu=figures.spread([each.database_cpu for each in measured]),
+            refused=sum(each.run.refused for each in measured),
+            broken=sum(each.run.broken for each in measured),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A run, and the processor time that a request took in the contender and in the database, in µs."""
+
+    run: Run
+    own_cpu: float
+    database_cpu: float
+
+
+def _measured(field: Field, target: Target, *, seconds: int) -> _Measured:
+    own, database = list(target.pids()), field.service.database_processes()
+    before = processes.cpu_seconds(own), processes.cpu_seconds(database)
+    run = closed_loop.run(target, people=field.total, seconds=seconds)
+    after = processes.cpu_seconds(own), processes.cpu_seconds(database)
+    requests = max(1.0, run.rate * seconds)
+    own_cpu, database_cpu = ((end - begin) * 1_000_000 / requests for begin, end in zip(before, after, strict=True))
+    return _Measured(run, own_cpu, database_cpu)
 
 
 def _open(

@@ -14,7 +14,7 @@ import psycopg
 from flask import Flask, Response
 
 _LATEST = (
-    "SELECT kind, consent_id, effective_at, confirmed_at, expires_at, notice_id, language FROM ledger_entry"
+    "SELECT kind, consent_id, effective_at, expires_at FROM ledger_entry"
     " WHERE controller_id = %s AND subject_id = %s AND purpose_id = %s AND channel = 'email'"
     " ORDER BY effective_at DESC, seq DESC LIMIT 1"
 )
@@ -36,7 +36,7 @@ def latest(subject: str) -> Response:
     row = _connection().execute(_LATEST, place, prepare=True).fetchone()
     if row is None:
         return Response(status=404)
-    answer = {"kind": row[0], "consent_id": row[1], "effective_at": row[2], "expires_at": row[4]}
+    answer = {"kind": row[0], "consent_id": row[1], "effective_at": row[2], "expires_at": row[3]}
     return Response(orjson.dumps(answer), mimetype="application/json")
 
 

@@ -25,8 +25,8 @@ def workers() -> int:
 
 
 @contextlib.contextmanager
-def running(service: Service, *, log: Path) -> Iterator[int]:
-    """Serve the routes while the block lasts and yield the port."""
+def running(service: Service, *, log: Path) -> Iterator[tuple[int, int]]:
+    """Serve the routes while the block lasts and yield port and process id."""
     port = processes.free_port()
     company = service.company
     environment = {
@@ -41,5 +41,5 @@ def running(service: Service, *, log: Path) -> Iterator[int]:
         folder=processes.CHECKOUT,
         log=log,
         ready=(port, "/empty"),
-    ):
-        yield port
+    ) as pid:
+        yield port, pid

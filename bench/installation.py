@@ -37,6 +37,18 @@ class Service:
         """Return the superuser's URL of the service's database."""
         return self.postgres.superuser_url(up.DATABASE)
 
+    def web_processes(self) -> set[int]:
+        """Return the processes of the web server: the one that runs granian, and all that descend from it."""
+        return self._family("granian")
+
+    def database_processes(self) -> set[int]:
+        """Return PostgreSQL's processes, which serve all contenders."""
+        return self._family("postgres -D")
+
+    def _family(self, word: str) -> set[int]:
+        roots = {pid for pid, line in processes.descendants(self.pid).items() if word in line}
+        return roots.union(*(processes.descendants(pid) for pid in roots))
+
     def settle(self) -> float:
         """Wait until everything that was asked for is worked off; return the seconds that took."""
         return processes.settle(self.url, spool=self.data / "spool")

@@ -55,6 +55,7 @@ class Peer:
     """A running peer."""
 
     port: int
+    pid: int
 
     def write(self, subject: str, *, external_id: str, granted: bool, at: float, kind: str = TYPE) -> int:
         """Write a choice through its API and return the status."""
@@ -147,8 +148,8 @@ def running(server: EmbeddedPostgres, folder: Path, *, database: str, workers: i
         folder=folder,
         log=log,
         ready=(port, "/api/c15t/status"),
-    ):
-        yield Peer(port)
+    ) as pid:
+        yield Peer(port, pid)
 
 
 def _multiply(url: str, people: int) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -103,6 +103,22 @@ def descendants(root: int) -> dict[int, str]:
             with contextlib.suppress(OSError):
                 found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return found
+
+
+def family(root: int) -> set[int]:
+    """Return a process and all below it."""
+    return {root, *descendants(root)}
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time that processes have taken so far, in the kernel's ticks of a hundredth of a second."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            # utime and stime of proc(5), counted from after the name.
+            ticks += int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _waits(spool: Path) -> bool:

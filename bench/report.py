@@ -23,13 +23,19 @@ LARGEST_P99_MS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """A contender under full load at one size: requests/s of all runs, times in ms of the run in the middle."""
+    """A contender under full load at one size.
+
+    Requests/s of all runs; times in ms of the run in the middle; processor time of a request in µs, in the contender's
+    own processes and in the database's.
+    """
 
     contender: str
     people: int
     rate: Spread
     p50: float
     p99: float
+    own_cpu: Spread
+    database_cpu: Spread
     refused: int
     broken: int
 
@@ -95,6 +101,7 @@ def as_markdown(report: Report) -> str:
         _machine_list(report.machine | report.peer),
         _section("Closed loop, requests/s: median (least to most)", _closed_table(report)),
         _section("Times under that load at each size, ms: p50 / p99", _times_table(report)),
+        _section("Processor time of a request, µs: in its own processes + in the database's", _cpu_table(report)),
         _section("This service's rate against the others", _ratio_table(report)),
         _section("Open loop, ms from the moment at which a request was meant to leave", _open_table(report)),
         _section("What they answer", _correctness_table(report.correctness)),
@@ -213,6 +220,10 @@ def _rate_cell(each: ClosedLoop) -> str:
 
 def _times_table(report: Report) -> str:
     return _by_contender(report, lambda each: f"{number(each.p50)} / {number(each.p99)}")
+
+
+def _cpu_table(report: Report) -> str:
+    return _by_contender(report, lambda each: f"{number(each.own_cpu.median)} + {number(each.database_cpu.median)}")
 
 
 def _ratio_table(report: Report) -> str:

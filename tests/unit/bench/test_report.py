@@ -11,7 +11,15 @@ from bench.report import ClosedLoop, Fact, OpenLoop, Report
 
 def a_run(contender: str, people: int, rate: float, *, refused: int = 0) -> ClosedLoop:
     return ClosedLoop(
-        contender, people, Spread(rate, rate - 1, rate + 1), p50=1.5, p99=12.25, refused=refused, broken=0
+        contender,
+        people,
+        Spread(rate, rate - 1, rate + 1),
+        p50=1.5,
+        p99=12.25,
+        own_cpu=Spread(150.0, 149.0, 151.0),
+        database_cpu=Spread(60.0, 59.0, 61.0),
+        refused=refused,
+        broken=0,
     )
 
 
@@ -62,6 +70,9 @@ class TestMarkdown:
         found = a_report(a_run(report.SERVICE, 1000, 2000.0), a_run(report.SERVICE, 100_000, 1800.0))
 
         assert "| itself at 1,000 people | 100% | 90% |" in report.as_markdown(found)
+
+    def test_processor_time_is_told_apart(self) -> None:
+        assert "| this service | 150 + 60.0 |" in report.as_markdown(a_report(a_run(report.SERVICE, 1000, 2000.0)))
 
     def test_who_cannot_keep_up_has_no_times(self) -> None:
         found = a_report(a_run(report.PEER, 1000, 40.0))
