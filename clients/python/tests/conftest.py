@@ -8,6 +8,9 @@ import pytest
 from clients.python.tests.servers import Handler, running
 from consent_client import ConsentClient
 
+# Rules and long tests mean here what they mean in the rest of the repository.
+pytest_plugins = ("tests.rules_report",)
+
 KEY = "cs_demo_known_to_everybody"
 
 

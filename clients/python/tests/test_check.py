@@ -71,6 +71,16 @@ class TestAnAnswer:
         assert decision.reason == "consent_withdrawn"
         assert decision.failure is None
 
+    @pytest.mark.parametrize(
+        ("sent", "read"), [("e30.e30.c2ln", "e30.e30.c2ln"), ("<p>", None), (7, None), (None, None)]
+    )
+    def test_brings_its_signed_statement(self, client_of: ClientOf, sent: object, read: str | None) -> None:
+        decision = ask(client_of(always(a_yes(statement=sent))))
+
+        assert decision
+        assert decision.statement == read
+        assert "c2ln" not in repr(decision)
+
     def test_is_asked_for_with_the_key_and_the_whole_question(self, client_of: ClientOf) -> None:
         heard: list[tuple[bytes, str | None, dict[str, Any]]] = []
 

@@ -1,8 +1,10 @@
 """A stream answers for everybody asked about, in order and in small memory, whatever becomes of the connection."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +118,11 @@ NO_STREAMS: dict[str, Handler] = {
 }
 
 
+def resident_bytes() -> int:
+    """Return how much memory this process holds."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class TestAStream:
     def test_answers_for_everybody_in_order(self, client_of: ClientOf) -> None:
         answers = ask(client_of(answer_each), 1_000)
@@ -179,6 +186,20 @@ class TestAStream:
 
         assert max(given - answer.index for answer in answers) <= 1_000
         assert given == 20_000
+
+    @pytest.mark.long
+    def test_of_a_million_takes_no_more_memory_than_a_short_one(self, client_of: ClientOf) -> None:
+        client = client_of(answer_in_parts(2_500))
+        most_at_first = most = 0
+
+        for answer in client.check_stream(people(1_000_000), "newsletter", "email"):
+            if answer.index % 1_000 == 0:
+                most = max(most, resident_bytes())
+            if answer.index == 100_000:
+                most_at_first = most
+
+        assert most_at_first > 0
+        assert most < most_at_first + 16 * 2**20
 
     def test_can_be_left_early(self, client_of: ClientOf) -> None:
         answers = client_of(answer_each).check_stream(people(1_000_000), "newsletter", "email")

@@ -15,6 +15,7 @@ from consent_client.moments import Moment
 # A word from the service may end in a log, so nothing but a word is taken for one.
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+_JWS: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2}", re.ASCII)
 _POINTER: Final = re.compile(r"(/[A-Za-z0-9_-]{0,64}){0,10}", re.ASCII)
 _BAD_REQUEST, _SERVER_ERROR = 400, 500
 _KEY_REFUSALS: Final = frozenset({401, 403})
@@ -107,6 +108,7 @@ def item(body: Mapping[str, Any], question: Question, shared: Terms) -> Decision
         obligations=_words(body, "obligations"),
         decision_id=shared.decision_id,
         evaluated_at=shared.evaluated_at,
+        statement=_statement(body.get("statement")),
     )
 
 
@@ -211,6 +213,11 @@ def _words(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) and _WORD.fullmatch(each) for each in value):
         raise UnreadableAnswerError
     return tuple(value)
+
+
+def _statement(value: object) -> str | None:
+    """Return a compact JWS; whatever else stands there proves nothing, and changes nothing either."""
+    return value if isinstance(value, str) and _JWS.fullmatch(value) else None
 
 
 def _field_problems(errors: object) -> tuple[FieldProblem, ...]:

@@ -19,8 +19,9 @@ LONGEST_LIFETIME: Final = timedelta(hours=24)
 class Decision:
     """May this person be contacted, for this purpose, on this channel? Read `allowed`, or use it as a truth value.
 
-    `failure` says what went wrong where the answer is `unavailable` because none came that could be read. A decision is
-    good for the moment: it cannot be pickled or copied, and `demand_current` refuses it once its time is over.
+    `failure` says what went wrong where the answer is `unavailable` because none came that could be read. `statement`
+    is the answer as the service signed it, where it does: keep it to prove that you asked. The decision itself is good
+    for the moment: it cannot be pickled or copied, and `demand_current` refuses it once its time is over.
     """
 
     _: KW_ONLY
@@ -44,6 +45,7 @@ class Decision:
     obligations: tuple[str, ...] = ()
     decision_id: str | None = None
     evaluated_at: datetime | None = None
+    statement: str | None = field(default=None, repr=False)
     failure: str | None = None
 
     def __bool__(self) -> bool:
