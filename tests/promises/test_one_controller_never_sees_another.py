@@ -30,6 +30,7 @@ class Call:
 
     body: Mapping[str, Any] | None = None
     answers: frozenset[int] = frozenset(NOT_THERE)
+    query: str = ""
 
 
 ABOUT_HER = {"subject": {"id": "{subject}", "contact_point": {"email": KARI}}}
@@ -72,6 +73,8 @@ CALLS: Mapping[str, Call] = {
     "GET /v1/consents/<id(con):consent_id>": Call(),
     "GET /v1/consents/<id(con):consent_id>/evidence": Call(),
     "GET /v1/consents/<id(con):consent_id>/receipt": Call(),
+    "GET /v1/decisions": Call(query="?subject_id={subject}"),
+    "GET /v1/decisions/<id(dec):decision_id>": Call(),
     "GET /v1/forms": Call(answers=OWN_WORLD),
     "POST /v1/forms": MAKES_OWN,
     "GET /v1/forms/<id(frm):form_id>": Call(),
@@ -101,6 +104,7 @@ class Owned:
     form: str
     purpose: str
     revocation: str
+    decision: str
 
     def fill(self, template: object) -> Any:  # noqa: ANN401 - JSON
         """Put the ids into a body."""
@@ -119,6 +123,7 @@ class Owned:
             "<id(con):consent_id>": self.consent,
             "<id(frm):form_id>": self.form,
             "<id(rvk):revocation_id>": self.revocation,
+            "<id(dec):decision_id>": self.decision,
             "<key>": self.purpose,
             "<int(max=2147483647):number>": "1",
         }
@@ -144,7 +149,14 @@ def owned(kari: Person) -> Owned:
         kari.company, "/v1/revocations", {"import": "bad", "reason": "bought addresses", "dry_run": False}
     )
     revocation = (recalled.json or {})["revocation_id"]
-    return Owned(decision["subject_id"], decision["consent_id"], kari.company.form_id, "secret_club", revocation)
+    return Owned(
+        subject=decision["subject_id"],
+        consent=decision["consent_id"],
+        form=kari.company.form_id,
+        purpose="secret_club",
+        revocation=revocation,
+        decision=decision["decision_id"],
+    )
 
 
 @pytest.fixture
@@ -158,7 +170,7 @@ def call(world: World, company: Company, route: str, owned: Owned) -> TestRespon
     method, _, rule = route.partition(" ")
     body = owned.fill(CALLS[route].body)
     assert (method == "POST") == (body is not None)
-    return world.call(company, owned.path(rule), body)
+    return world.call(company, owned.path(rule) + owned.fill(CALLS[route].query), body)
 
 
 class TestTheTable:
