@@ -17,11 +17,11 @@ from consent_service.subjects import fields
 from consent_service.subjects.identity import SubjectReference
 from consent_service.subjects.models import Subject, Suppression
 from tests import builders
+from tests.acts import TILL
 from tests.builders import KARI, NOON, OLA
 
 ALL = Scope(purpose=None, channel=None)
 DAY = timedelta(days=1)
-TILL = trail.Actor("api_key", "key_till")
 
 
 def _reference(email: str) -> SubjectReference:
