@@ -14,6 +14,9 @@ from bench.processes import BenchmarkError
 SCRIPT: Final = Path(__file__).parent / "requests.lua"
 #: One thread makes the requests of all connections; it takes a share of the same cores.
 CONNECTIONS: Final = 32
+#: For a target that does not even answer each connection once while it warms up: it would answer nobody in time.
+FEW_CONNECTIONS: Final = 2
+FEW_CONNECTIONS_SECONDS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,11 @@ def demand_wrk(say: Callable[[str], None]) -> None:
         raise BenchmarkError("wrk makes the load and is not installed; on Debian or Ubuntu: apt-get install -y wrk")
 
 
-def run(target: Target, *, people: int, seconds: int) -> Run:
+def run(target: Target, *, people: int, seconds: int, connections: int = CONNECTIONS) -> Run:
     """Load a target for some seconds; raises BenchmarkError where wrk fails."""
     words = [
         "wrk",
-        *("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "60s"),
+        *("--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "60s"),
         *("--script", str(SCRIPT), f"http://127.0.0.1:{target.port}", "--"),
         *(target.kind, str(people), target.credential),
     ]

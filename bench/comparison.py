@@ -117,12 +117,14 @@ def running(folder: Path, data: Path, *, total: int, plan: Plan, say: Callable[[
 def _closed(field: Field, plan: Plan, report: Report, *, say: Callable[[str], None]) -> Iterator[ClosedLoop]:
     """Load every target in every round, each after a warm-up and when all that was asked before is worked off."""
     runs: dict[str, list[_Measured]] = {target.name: [] for target in field.targets}
+    is_slow = dict.fromkeys(runs, False)
     late = []
     for index in range(plan.rounds):
         for target in field.targets:
-            closed_loop.run(target, people=field.total, seconds=_WARM_UP_SECONDS)
+            warm = closed_loop.run(target, people=field.total, seconds=_WARM_UP_SECONDS)
+            is_slow[target.name] |= warm.rate * _WARM_UP_SECONDS < closed_loop.CONNECTIONS
             field.service.settle()
-            found = _measured(field, target, seconds=plan.seconds)
+            found = _measured(field, target, seconds=plan.seconds, is_slow=is_slow[target.name])
             runs[target.name].append(found)
             seconds = field.service.settle()
             if target.name == reports.SERVICE:
@@ -135,6 +137,7 @@ def _closed(field: Field, plan: Plan, report: Report, *, say: Callable[[str], No
         yield ClosedLoop(
             contender=name,
             people=field.total,
+            connections=closed_loop.FEW_CONNECTIONS if is_slow[name] else closed_loop.CONNECTIONS,
             rate=figures.spread([each.run.rate for each in measured]),
             p50=middle.run.p50,
             p99=middle.run.p99,
@@ -154,14 +157,20 @@ class _Measured:
     database_cpu: float
 
 
-def _measured(field: Field, target: Target, *, seconds: int) -> _Measured:
-    own, database = list(target.pids()), field.service.database_processes()
-    before = processes.cpu_seconds(own), processes.cpu_seconds(database)
-    run = closed_loop.run(target, people=field.total, seconds=seconds)
-    after = processes.cpu_seconds(own), processes.cpu_seconds(database)
+def _measured(field: Field, target: Target, *, seconds: int, is_slow: bool) -> _Measured:
+    connections = closed_loop.CONNECTIONS
+    if is_slow:
+        connections, seconds = closed_loop.FEW_CONNECTIONS, max(seconds, closed_loop.FEW_CONNECTIONS_SECONDS)
+    before = _cpu(field, target)
+    run = closed_loop.run(target, people=field.total, seconds=seconds, connections=connections)
+    after = _cpu(field, target)
     requests = max(1.0, run.rate * seconds)
     own_cpu, database_cpu = ((end - begin) * 1_000_000 / requests for begin, end in zip(before, after, strict=True))
     return _Measured(run, own_cpu, database_cpu)
+
+
+def _cpu(field: Field, target: Target) -> tuple[float, float]:
+    return processes.cpu_seconds(target.pids()), processes.cpu_seconds(field.service.database_processes())
 
 
 def _open(

@@ -111,13 +111,16 @@ def family(root: int) -> set[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the processor time that processes have taken so far, in the kernel's ticks of a hundredth of a second."""
+    """Return the processor time that processes and their children that ended have taken so far.
+
+    So the time of a family only grows, also when a database session ends. The kernel counts in hundredths of a second.
+    """
     ticks = 0
     for pid in pids:
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            # utime and stime of proc(5), counted from after the name.
-            ticks += int(words[11]) + int(words[12])
+            # utime, stime, cutime and cstime of proc(5), counted from after the name.
+            ticks += sum(map(int, words[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

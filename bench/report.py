@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import figures
+from bench.closed_loop import CONNECTIONS
 from bench.correctness import Comparison
 from bench.figures import Spread
 
@@ -31,6 +32,7 @@ class ClosedLoop:
 
     contender: str
     people: int
+    connections: int
     rate: Spread
     p50: float
     p99: float
@@ -215,7 +217,8 @@ def _closed_table(report: Report) -> str:
 
 def _rate_cell(each: ClosedLoop) -> str:
     faults = each.refused + each.broken
-    return spread(each.rate) + (f", {faults} not answered well" if faults else "")
+    few = f", {each.connections} connections" if each.connections != CONNECTIONS else ""
+    return spread(each.rate) + few + (f", {faults} not answered well" if faults else "")
 
 
 def _times_table(report: Report) -> str:

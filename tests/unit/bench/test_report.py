@@ -9,10 +9,11 @@ from bench.figures import Spread
 from bench.report import ClosedLoop, Fact, OpenLoop, Report
 
 
-def a_run(contender: str, people: int, rate: float, *, refused: int = 0) -> ClosedLoop:
+def a_run(contender: str, people: int, rate: float, *, refused: int = 0, connections: int = 32) -> ClosedLoop:
     return ClosedLoop(
         contender,
         people,
+        connections,
         Spread(rate, rate - 1, rate + 1),
         p50=1.5,
         p99=12.25,
@@ -53,6 +54,11 @@ class TestMarkdown:
         text = report.as_markdown(a_report(a_run(report.SERVICE, 1000, 2000.0, refused=7)))
 
         assert "2,000 (1,999 to 2,001), 7 not answered well" in text
+
+    def test_who_was_asked_over_fewer_connections_is_told_apart(self) -> None:
+        text = report.as_markdown(a_report(a_run(report.PEER, 1000, 5.0, connections=2)))
+
+        assert "| peer, as shipped | 5.00 (4.00 to 6.00), 2 connections |" in text
 
     def test_the_service_is_set_against_the_others(self) -> None:
         found = a_report(
