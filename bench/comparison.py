@@ -26,6 +26,7 @@ from bench.closed_loop import Run, Target
 from bench.installation import Service
 from bench.open_loop import OpenLoop
 from bench.peer import Peer
+from bench.processes import BenchmarkError
 from bench.report import ClosedLoop, Fact, Report
 
 OPEN_RATE: Final = 200
@@ -212,30 +213,42 @@ def _requests(target: Target, total: int) -> Callable[[int], bytes]:
 
 
 def _bulk(field: Field, plan: Plan, *, say: Callable[[str], None]) -> Iterator[Fact]:
+    """Measure what the service does beside single checks; what cannot be measured is said and stops nothing else."""
     service, total = field.service, field.total
-    service.settle()
-    quiet = bulk.calm(service, total=total, seconds=_CALM_SECONDS)
-    yield Fact(total, "checks at 100/s, p99", quiet.checks.percentile(0.99), "ms")
-    yield Fact(total, "withdrawals at 10/s beside them, p99", quiet.withdrawals.percentile(0.99), "ms")
-    if bulk.has(service, bulk.BATCH_PATH):
-        took = bulk.batch_seconds(service, total=total, runs=plan.rounds)
-        is_fast = took.median <= _LONGEST_BATCH_SECONDS
-        yield Fact(total, "a batch of 10,000, mixed references", took.median, "s", took, "≤ 0.3 s", is_fast)
+    parts = (
+        (_quiet(service, total), None),
+        (_batches(service, plan, total), bulk.BATCH_PATH),
+        (_streams(service, plan, total), bulk.STREAM_PATH),
+    )
+    for part, path in parts:
         service.settle()
-        rate = bulk.batch_rate(service, total=total, runs=plan.rounds, at_once=flask_server.workers())
-        is_fast = rate.median >= _LEAST_BATCH_RATE
-        what = "decisions in batches, one for each worker at a time"
-        yield Fact(total, what, rate.median, "/s", rate, "≥ 50,000/s", is_fast)
-    else:
-        say("  this build has no batches")
-    if bulk.has(service, bulk.STREAM_PATH):
-        yield from _streams(service, plan, total)
-    else:
-        say("  this build has no streams")
+        if path is not None and not bulk.has(service, path):
+            say(f"  this build has no {path}")
+            continue
+        try:
+            yield from part
+        except BenchmarkError as error:
+            say(f"  {error}")
+
+
+def _quiet(service: Service, total: int) -> Iterator[Fact]:
+    found = bulk.calm(service, total=total, seconds=_CALM_SECONDS)
+    yield Fact(total, "checks at 100/s, p99", found.checks.percentile(0.99), "ms")
+    yield Fact(total, "withdrawals at 10/s beside them, p99", found.withdrawals.percentile(0.99), "ms")
+
+
+def _batches(service: Service, plan: Plan, total: int) -> Iterator[Fact]:
+    took = bulk.batch_seconds(service, total=total, runs=plan.rounds)
+    is_fast = took.median <= _LONGEST_BATCH_SECONDS
+    yield Fact(total, "a batch of 10,000, mixed references", took.median, "s", took, "≤ 0.3 s", is_fast)
+    service.settle()
+    rate = bulk.batch_rate(service, total=total, runs=plan.rounds, at_once=flask_server.workers())
+    is_fast = rate.median >= _LEAST_BATCH_RATE
+    what = "decisions in batches, one for each worker at a time"
+    yield Fact(total, what, rate.median, "/s", rate, "≥ 50,000/s", is_fast)
 
 
 def _streams(service: Service, plan: Plan, total: int) -> Iterator[Fact]:
-    service.settle()
     run = bulk.stream(service, total=total, lines=plan.lines)
     late = service.settle()
     is_fast, is_small = run.rate >= _LEAST_STREAM_RATE, max(run.peaks) < _LARGEST_WORKER_MB

@@ -1,4 +1,4 @@
-"""Serves the two bare Flask routes with the very command and settings by which the service is served."""
+"""Serves the two bare Flask routes by the service's own web server, as it serves any Flask application."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,10 +12,16 @@ from consent_service.cli.up import Launch
 
 
 def words(port: int) -> tuple[str, ...]:
-    """Return the service's own command line of its web server with another application in it."""
+    """Return the service's own command line of its web server, with Flask in it: WSGI, one blocking thread a worker."""
     launch = Launch(host="127.0.0.1", port=port, public_url="", keys_dir=Path(), database_url=None, binaries=None)
-    program = up._web(launch, {})  # noqa: SLF001 - the settings that are compared are these and no copy of them.
-    return (*program.arguments[:-1], "bench.flask_routes:app")
+    # The settings that are compared are these and no copy of them.
+    own = list(up._web(launch, {}).arguments[:-1])  # noqa: SLF001
+    for name, value in (("--interface", "wsgi"), ("--blocking-threads", "1")):
+        if name in own:
+            own[own.index(name) + 1] = value
+        else:
+            own += [name, value]
+    return (*(word for word in own if word != "--factory"), "bench.flask_routes:app")
 
 
 def workers() -> int:

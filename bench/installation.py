@@ -1,6 +1,7 @@
 """One service installation with its people: made once in a folder, found again by later runs."""
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ def fill(data: Path, *, total: int, say: Callable[[str], None]) -> float:
             f"at most {people.MOST:,} people: beyond that the load generator's arithmetic is not exact"
         )
     if (data / FILLED).exists():
+        _demand_same_migrations(data)
         return 0.0
     if data.exists() and any(data.iterdir()):
         raise BenchmarkError(f"{data} holds a load that did not end; remove it and start again")
@@ -96,8 +98,24 @@ def fill(data: Path, *, total: int, say: Callable[[str], None]) -> float:
         dataset.fill(job, say=say)
         del url
     seconds = time.monotonic() - begun
-    (data / FILLED).write_text(json.dumps({"people": total, "seconds": round(seconds)}), encoding="utf-8")
+    (data / FILLED).write_text(json.dumps({"people": total, "migrations": _migrations()}), encoding="utf-8")
     return seconds
+
+
+def _demand_same_migrations(data: Path) -> None:
+    """Raise BenchmarkError where a migration that made this database says something else by now; new ones may come."""
+    loaded: dict[str, str] = json.loads((data / FILLED).read_text(encoding="utf-8")).get("migrations", {})
+    now = _migrations()
+    changed = sorted(name for name, digest in loaded.items() if now.get(name) != digest)
+    if changed or not loaded:
+        names = ", ".join(changed) or "the migrations"
+        raise BenchmarkError(f"{data} was made before {names} changed; remove it and start again")
+
+
+def _migrations() -> dict[str, str]:
+    """Return the numbered migrations of this checkout with a digest of each."""
+    folder = Path(processes.CHECKOUT) / "migrations" / "versions"
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("[0-9]*.py"))}
 
 
 @contextlib.contextmanager
