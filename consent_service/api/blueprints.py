@@ -1,10 +1,12 @@
 """What the API's routes are registered on: flask-smorest with our parser, and problems as its errors."""
 
 import http
+import re
 from typing import Any, Final
 
 import flask_smorest
 import marshmallow as ma
+from apispec import BasePlugin
 from flask import Flask
 from flask_smorest.utils import prepare_response
 from werkzeug.routing import BaseConverter, Map, ValidationError
@@ -45,6 +47,15 @@ class ProblemSchema(ma.Schema):
         unknown = ma.INCLUDE
 
 
+class SayMore(BasePlugin):
+    """Adds to the description of a schema what marshmallow knows no word for: the `json_schema` of its Meta."""
+
+    def schema_helper(self, name: str, definition: dict[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - apispec's signature
+        """Return what is to be added."""
+        del name, definition
+        return dict(getattr(getattr(kwargs.get("schema"), "Meta", None), "json_schema", {}))
+
+
 class ApiBlueprint(flask_smorest.Blueprint):
     """A group of routes that share a chapter of the reference."""
 
@@ -76,6 +87,8 @@ class IdConverter(BaseConverter):
     def __init__(self, url_map: Map, prefix: str) -> None:
         super().__init__(url_map)
         self.prefix = prefix
+        # Words such as `lookup` must not look like ids, or `Allow` would name methods that they do not have.
+        self.regex = f"{re.escape(prefix)}_[0-9A-Za-z]{{26}}"
 
     def to_python(self, value: str) -> str:
         """Read the id."""
@@ -98,9 +111,12 @@ def make_api(app: Flask, *, public_url: str) -> Api:
             "security": [{"apiKey": []}],
         },
     )
-    api = Api(app)
+    api = Api(app, spec_kwargs={"extra_plugins": [SayMore()]})
     api.spec.components.security_scheme("apiKey", {"type": "http", "scheme": "bearer"})
-    api.register_converter(IdConverter, lambda converter: {"type": "string", "pattern": f"^{converter.prefix}_"})
+    api.register_converter(
+        IdConverter,
+        lambda converter: {"type": "string", "pattern": f"^{converter.prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"},
+    )
     api.register_field(Timestamp, "string", "date-time")
     api.register_field(Day, "string", "date")
     return api

@@ -7,7 +7,7 @@ import marshmallow as ma
 
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import Choice, Flag, Text, Timestamp
+from consent_service.api.fields import KEY_PATTERN, Choice, Flag, Text, Timestamp
 from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
 from consent_service.consent import relations
 from consent_service.consent.relations import RecordedRelation, Sale
@@ -31,7 +31,9 @@ class SaleSchema(ma.Schema):
     subject = ma.fields.Nested(SubjectReferenceSchema, required=True)
     relation = Choice(*relations.RELATIONS, required=True, metadata={"description": "One purchase makes no relation."})
     sold_at = Timestamp(required=True)
-    product_category = Text(longest=63, required=True, metadata={"description": "A key such as `sports_gear`."})
+    product_category = Text(
+        longest=63, required=True, metadata={"pattern": KEY_PATTERN, "description": "A key such as `sports_gear`."}
+    )
     contact_point_received_at_sale = Flag(
         required=True, metadata={"description": "Whether the customer gave the contact point in connection with it."}
     )

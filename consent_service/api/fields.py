@@ -13,6 +13,8 @@ from consent_service.consent import sources
 from consent_service.errors import IdentifierInvalidError
 from consent_service.web import json_answers
 
+#: What the registry takes as a key, in the dialect of JSON Schema.
+KEY_PATTERN: Final = "^[a-z][a-z0-9_]{0,62}$"
 CHANNELS: Final = ("email", "sms", "phone", "voice_automated", "post", "direct_message", "push", "ads", "web")
 
 _RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
@@ -24,7 +26,7 @@ class Identifier(ma.fields.String):
     """An id of one kind, in its one canonical text."""
 
     def __init__(self, prefix: str, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's options
-        pattern = f"^{prefix}_[0-9A-HJKMNP-TV-Z]{{26}}$"
+        pattern = f"^{prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"
         super().__init__(metadata={"pattern": pattern}, **kwargs)
         self.prefix = prefix
 

@@ -9,7 +9,7 @@ import marshmallow as ma
 from consent_service.api import paging
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import Channel, Choice, PurposeKey, Timestamp
+from consent_service.api.fields import KEY_PATTERN, Channel, Choice, PurposeKey, Timestamp
 from consent_service.api.paging import Page, PageQuery, PageQuerySchema
 from consent_service.registry import form_definition, forms
 from consent_service.registry.form_definition import FIELD_KINDS, FormDefinition
@@ -88,7 +88,7 @@ class DefinitionSchema(ma.Schema):
 class NewFormSchema(DefinitionSchema):
     """A form that is to be made."""
 
-    key = ma.fields.String(required=True)
+    key = ma.fields.String(required=True, metadata={"pattern": KEY_PATTERN})
 
     def load(self, data: Any, **_: Any) -> SentForm:  # type: ignore[override]  # noqa: ANN401 - marshmallow's signature
         """Take the key, and read the rest as the definition."""

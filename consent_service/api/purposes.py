@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from consent_service.api import paging
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import CHANNELS, Choice, Day, Flag, PurposeKey, Text, Timestamp
+from consent_service.api.fields import CHANNELS, KEY_PATTERN, Choice, Day, Flag, PurposeKey, Text, Timestamp
 from consent_service.api.paging import Page, PageQuery, PageQuerySchema
 from consent_service.api.parsing import complaint
 from consent_service.errors import BasisUnchangeableError
@@ -130,9 +130,12 @@ class BesideConsentSchema(ma.Schema):
         metadata={"description": "Admit the exception for existing customers; needs product categories."}
     )
     product_categories = ma.fields.List(
-        Text(longest=63),
+        Text(longest=63, metadata={"pattern": KEY_PATTERN}),
         validate=validate.Length(max=_MOST_CATEGORIES, error=complaint("too_many", f"At most {_MOST_CATEGORIES}.")),
-        metadata={"description": "Keys of the goods and services that existing customers hear about."},
+        metadata={
+            "description": "Keys of the goods and services that existing customers hear about.",
+            "uniqueItems": True,
+        },
     )
     reservation_enabled = Flag(
         metadata={"description": "Admit live calls and post to whoever made no reservation; needs a balancing."}
@@ -148,11 +151,16 @@ class BesideConsentSchema(ma.Schema):
 class NewPurposeSchema(BesideConsentSchema):
     """A purpose that is to be made; its texts follow as a notice version."""
 
-    key = PurposeKey(required=True)
+    key = PurposeKey(required=True, metadata={"pattern": KEY_PATTERN})
     legal_basis = Choice(*terms.LEGAL_BASES, load_default="consent")
     double_opt_in = Flag(load_default=True, metadata={"description": "Confirm what a system reports, too."})
     special_category = Flag(load_default=False, metadata={"description": "GDPR Art. 9."})
-    valid_for_months = ma.fields.Integer(strict=True, allow_none=True, load_default=None)
+    valid_for_months = ma.fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"minimum": 1, "maximum": terms.LONGEST_VALIDITY_MONTHS},
+    )
 
 
 class ChangedSettingsSchema(BesideConsentSchema):

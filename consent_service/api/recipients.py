@@ -8,7 +8,7 @@ import marshmallow as ma
 from consent_service.api import paging
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import Choice, Text, Timestamp
+from consent_service.api.fields import KEY_PATTERN, Choice, Text, Timestamp
 from consent_service.api.paging import Page, PageQuery, PageQuerySchema
 from consent_service.registry import recipients
 from consent_service.registry.recipients import Recipient
@@ -19,10 +19,10 @@ blueprint = ApiBlueprint("recipients", __name__, description="Who gets data.")
 class NewRecipientSchema(ma.Schema):
     """A recipient that is to be made."""
 
-    key = Text(longest=63, required=True)
+    key = Text(longest=63, required=True, metadata={"pattern": KEY_PATTERN})
     legal_name = Text(longest=300, required=True)
     role = Choice(*recipients.ROLES, required=True)
-    country = Text(longest=2, required=True, metadata={"description": "ISO 3166-1 alpha-2."})
+    country = Text(longest=2, required=True, metadata={"pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."})
     agreement = Text(longest=1000, required=True, metadata={"description": "Under which agreement it gets data."})
 
 

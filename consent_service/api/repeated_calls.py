@@ -19,13 +19,15 @@ HEADER: Final = "Idempotency-Key"
 REPLAY_HEADER: Final = "Idempotent-Replay"
 
 _LONGEST: Final = 255
+# As `_QUOTED` and `_BARE` below, in the dialect of JSON Schema.
+_PATTERN: Final = r'^([!#-~][!-~]*|"([ !#-[\]-~]|\\["\\])+")$'
 
 #: How the header stands in the description of the API.
 DESCRIPTION: Final = {
     "in": "header",
     "name": HEADER,
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST},
+    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST, "pattern": _PATTERN},
     "description": "Repeat a call safely: the same key and body within 30 days gets the first answer again.",
 }
 # A String of RFC 9651 §3.3.3, and the bare word that most clients send instead.

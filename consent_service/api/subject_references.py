@@ -44,7 +44,10 @@ class _ElectronicSchema(ma.Schema):
     phone = Text(longest=1000)
     region = ma.fields.String(
         validate=validate.Regexp(r"[A-Za-z]{2}\Z", error=complaint("region_invalid", "Two letters are expected here.")),
-        metadata={"description": "ISO 3166-1 alpha-2; how a national phone number is read."},
+        metadata={
+            "pattern": "^[A-Za-z]{2}$",
+            "description": "ISO 3166-1 alpha-2; how a national phone number is read.",
+        },
     )
 
 
@@ -55,6 +58,14 @@ class ContactPointSchema(_ElectronicSchema):
         longest=1000,
         metadata={"description": "A postal address; compared without case, punctuation and extra space."},
     )
+
+    class Meta:
+        """What else holds, in the words of JSON Schema."""
+
+        json_schema: Final = {
+            "oneOf": [{"required": ["email"]}, {"required": ["phone"]}, {"required": ["post"]}],
+            "dependentRequired": {"region": ["phone"]},
+        }
 
     @ma.post_load
     def _read(self, data: dict[str, Any], **_: Any) -> ContactValue:  # noqa: ANN401 - marshmallow's signature
@@ -70,11 +81,23 @@ class SubjectReferenceSchema(_ElectronicSchema):
     external_id = Text(longest=200)
     system = ma.fields.String(
         validate=validate.Regexp(_SYSTEM, error=complaint("invalid", "A system such as crm is expected here.")),
-        metadata={"description": "The namespace of the external id, where it is not the key's own."},
+        metadata={
+            "pattern": "^[a-z][a-z0-9_-]{0,62}$",
+            "description": "The namespace of the external id, where it is not the key's own.",
+        },
     )
     contact_point = ma.fields.Nested(
         ContactPointSchema, metadata={"description": "Which contact point is asked about, with `id` or `external_id`."}
     )
+
+    class Meta:
+        """What else holds, in the words of JSON Schema."""
+
+        json_schema: Final = {
+            "oneOf": [{"required": [way]} for way in _WAYS],
+            "dependentRequired": {"region": ["phone"], "system": ["external_id"]},
+            "dependentSchemas": {"contact_point": {"anyOf": [{"required": ["id"]}, {"required": ["external_id"]}]}},
+        }
 
     @ma.post_load
     def _read(self, data: dict[str, Any], **_: Any) -> SentReference:  # noqa: ANN401 - marshmallow's signature

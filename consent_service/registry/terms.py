@@ -18,7 +18,7 @@ from consent_service.registry.notice_content import NoticeContent, NoticeText
 #: `existing_customer` is no purpose's own basis: a purpose that asks for consent may admit it beside that.
 LEGAL_BASES: Final = ("consent", "explicit_consent", "contract", "legal_obligation", "legitimate_interest")
 LONGEST_BALANCING: Final = 4000
-_LONGEST_VALIDITY_MONTHS: Final = 120
+LONGEST_VALIDITY_MONTHS: Final = 120
 
 #: Which field of a form tells where a channel reaches the person. `ads` are matched by e-mail; `web` and `push` reach
 #: whoever the form's own contact point identifies.
@@ -89,9 +89,9 @@ def _consent_problems(terms: PurposeTerms) -> list[FieldProblem]:
     if terms.legal_basis not in LEGAL_BASES:
         problems.append(FieldProblem("/legal_basis", "not_a_choice", f"Expected one of: {', '.join(LEGAL_BASES)}."))
     months = terms.valid_for_months
-    if months is not None and not 1 <= months <= _LONGEST_VALIDITY_MONTHS:
+    if months is not None and not 1 <= months <= LONGEST_VALIDITY_MONTHS:
         problems.append(
-            FieldProblem("/valid_for_months", "out_of_range", f"Expected 1 to {_LONGEST_VALIDITY_MONTHS} months.")
+            FieldProblem("/valid_for_months", "out_of_range", f"Expected 1 to {LONGEST_VALIDITY_MONTHS} months.")
         )
     return problems
 

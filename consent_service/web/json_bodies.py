@@ -16,6 +16,7 @@ MEDIA_TYPE: Final = "application/json"
 _UNKEEPABLE: Final = re.compile("[\\0\ud800-\udfff]")
 # Far deeper than any body of ours, and far from the depth at which a walk through it would fail.
 _DEEPEST: Final = 32
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 
 
 class _DuplicateKeyError(ValueError):
@@ -80,7 +81,7 @@ def _problems_of_text(value: Any, pointer: str, *, depth: int) -> Iterator[Field
                 # The key itself is what is wrong, and it is not repeated.
                 yield FieldProblem(pointer, "text_invalid", "A key has a character that no text may have.")
             else:
-                yield from _problems_of_text(each, f"{pointer}/{escape(key)}", depth=depth + 1)
+                yield from _problems_of_text(each, pointer + _step(key), depth=depth + 1)
     elif isinstance(value, list):
         for index, each in enumerate(value):
             yield from _problems_of_text(each, f"{pointer}/{index}", depth=depth + 1)
@@ -88,10 +89,10 @@ def _problems_of_text(value: Any, pointer: str, *, depth: int) -> Iterator[Field
         yield FieldProblem(pointer, "text_invalid", "The text has a character that no text may have.")
 
 
+def _step(key: str) -> str:
+    """Return the step of a pointer that a key makes, or none where it is no name of ours: it may be an address."""
+    return f"/{key}" if _NAME.fullmatch(key) is not None else ""
+
+
 def _cannot_be_kept(text: str) -> bool:
     return _UNKEEPABLE.search(text) is not None
-
-
-def escape(key: str) -> str:
-    """Write a key as one step of a JSON pointer (RFC 6901 §3)."""
-    return key.replace("~", "~0").replace("/", "~1")
