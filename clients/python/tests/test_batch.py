@@ -27,6 +27,10 @@ def people(count: int) -> Iterator[SubjectReference]:
                 yield SubjectId(f"sub_{number:026}", contact_point=Phone("90000000", region="NO"))
 
 
+#: Half a character, a NUL, and one without end.
+UNSENDABLE = [Email("\ud800@nordlys.example"), Email("kari\0@nordlys.example"), Email("a" * 10_000_000)]
+
+
 class Counter:
     """Says yes to every second one, and remembers what it was asked."""
 
@@ -73,12 +77,30 @@ class TestABatch:
         assert sum(decision.allowed for decision in decisions) == 10_001
 
     def test_of_long_references_is_divided_by_their_size(self, client_of: ClientOf) -> None:
-        service, long = Counter(), "a" * 500_000
+        service, long = Counter(), "a" * 15_000
 
-        decisions = client_of(service).check_batch([Email(f"{n}{long}") for n in range(10)], "newsletter", "email")
+        decisions = client_of(service).check_batch([Email(f"{n}{long}") for n in range(300)], "newsletter", "email")
 
-        assert [len(asked["subjects"]) for asked in service.asked] == [7, 3]
-        assert len(decisions) == 10
+        assert [len(asked["subjects"]) for asked in service.asked] == [259, 41]
+        assert len(decisions) == 300
+
+    @pytest.mark.parametrize("reference", UNSENDABLE, ids=["half", "nul", "endless"])
+    def test_names_nobody_where_a_reference_would_spoil_it(self, client_of: ClientOf, reference: Email) -> None:
+        service, before, after = Counter(), Email("åse@nordlys.example"), Email("ørjan@nordlys.example")
+
+        decisions = client_of(service).check_batch([before, reference, after], "newsletter", "email")
+
+        assert service.asked[0]["subjects"] == [
+            {"email": "åse@nordlys.example", "correlation_id": "0"},
+            {"correlation_id": "1"},
+            {"email": "ørjan@nordlys.example", "correlation_id": "2"},
+        ]
+        assert [bool(decision) for decision in decisions] == [True, False, True]
+
+    def test_does_not_tell_obligations(self, client_of: ClientOf) -> None:
+        [decision] = client_of(Counter()).check_batch(people(1), "newsletter", "email")
+
+        assert decision.obligations is None
 
     def test_of_nobody_asks_nothing(self, client_of: ClientOf) -> None:
         service = Counter()
@@ -152,6 +174,16 @@ class TestAPartThatFails:
         decisions = client_of(always(body)).check_batch(people(3), "newsletter", "email")
 
         assert [bool(each) for each in decisions] == [True, False, True]
+
+    def test_in_reading_a_question_loses_its_name_and_nothing_else(self, client_of: ClientOf) -> None:
+        lost = an_item(None, allowed=False, reason="invalid_reference")
+
+        decisions = client_of(always(a_batch([an_item("0"), lost, an_item("2")]))).check_batch(people(3), "n", "email")
+        mixed_up = client_of(always(a_batch([an_item("0"), lost, an_item("1")]))).check_batch(people(3), "n", "email")
+        nameless = client_of(always(a_batch([an_item("0"), an_item(None)]))).check_batch(people(2), "n", "email")
+
+        assert [decision.reason for decision in decisions] == ["consent_given", "invalid_reference", "consent_given"]
+        assert {decision.reason for decision in mixed_up + nameless} == {"unavailable"}
 
     def test_by_being_asked_wrongly_is_raised(self, client_of: ClientOf) -> None:
         problem = always(a_problem(422, "invalid_input"), status=422, media_type="application/problem+json")

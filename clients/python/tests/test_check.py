@@ -311,6 +311,18 @@ class TestAMistakeOfTheCaller:
         assert raised.value.problems == ()
         assert raised.value.request_id is None
 
+    def test_is_half_a_character(self, client_of: ClientOf) -> None:
+        heard = []
+
+        def refuse(talk: Talk) -> None:
+            heard.append(json.loads(talk.receive() or b""))
+            talk.answer(a_problem(422, "invalid_input"), status=422, media_type="application/problem+json")
+
+        with pytest.raises(InvalidRequestError):
+            client_of(refuse).check(Email("\ud800@nordlys.example"), "newsletter", "email")
+
+        assert heard[0]["subject"] == {"email": "\ud800@nordlys.example"}
+
     def test_is_a_moment_without_a_zone(self, client_of: ClientOf) -> None:
         with pytest.raises(ValueError, match="zone"):
             ask(client_of(always(a_yes())), as_of=datetime(2026, 11, 20, 12))  # noqa: DTZ001 - the mistake

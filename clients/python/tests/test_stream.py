@@ -150,8 +150,11 @@ class TestAStream:
         target = b"/v1/checks/stream?purpose=newsletter&channel=email"
         assert asked == [(b"POST", target, "application/x-ndjson", f"Bearer {KEY}")]
 
-    def test_of_nobody_is_empty(self, client_of: ClientOf) -> None:
-        assert ask(client_of(answer_each), 0) == []
+    def test_of_nobody_asks_nothing(self, client_of: ClientOf) -> None:
+        connections: list[Talk] = []
+
+        assert ask(client_of(connections.append), 0) == []
+        assert connections == []
 
     @pytest.mark.parametrize("size", [2_500, 20_000])
     def test_reaches_a_service_that_waits_for_many(self, client_of: ClientOf, size: int) -> None:
@@ -287,6 +290,22 @@ class TestOneAnswer:
             talk.end()
 
         assert [bool(answer) for answer in ask(client_of(handle), 3)] == [True, False, True]
+
+    def test_that_has_lost_its_name_is_a_no_and_the_next_one_counts(self, client_of: ClientOf) -> None:
+        def handle(talk: Talk) -> None:
+            talk.begin()
+            talk.begin_stream()
+            for line in talk.lines():
+                named = "email" in line
+                talk.part(a_line(line["correlation_id"] if named else None, allowed=named, reason="invalid_reference"))
+            talk.end()
+
+        people = [Email("a@nordlys.example"), Email("\ud800"), Email("b@nordlys.example")]
+
+        answers = list(client_of(handle).check_stream(people, "newsletter", "email"))
+
+        assert [bool(answer) for answer in answers] == [True, False, True]
+        assert answers[1].reason == "invalid_reference"
 
     def test_about_a_broken_reference_is_the_services_no(self, client_of: ClientOf) -> None:
         def handle(talk: Talk) -> None:

@@ -98,7 +98,7 @@ class TestAPerson:
         assert (before.allowed, before.reason, before.failure) == (False, "no_consent", None)
         assert status == "given"
         assert (agreed.allowed, agreed.reason) == (True, "consent_given")
-        assert "sender_identity" in agreed.obligations
+        assert "sender_identity" in (agreed.obligations or ())
         agreed.demand_current()
         assert [each.consent_id for each in withdrawal.withdrawn] == [agreed.consent_id]
         assert (after.allowed, after.reason) == (False, "consent_withdrawn")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from consent_client import answers
+from consent_client import answers, bodies
 from consent_client.answers import UnreadableAnswerError
 from consent_client.connections import NoAnswerError
 from consent_client.errors import OutcomeUnknownError, RequestRefusedError
@@ -107,12 +107,12 @@ class Repeater:
 
         Raises RequestRefusedError where the service refused it, and OutcomeUnknownError where it never became clear.
         """
-        failure, pause = "", 0.0
+        failure, pause, written = "", 0.0, bodies.whole(body)
         for wait in (0.0, *self.waits):
             if wait or pause:
                 self.sleep(max(wait, pause))
             try:
-                reply = self.transport.post(path, body, timeout=self.timeout, headers={"Idempotency-Key": key})
+                reply = self.transport.post(path, written, timeout=self.timeout, headers={"Idempotency-Key": key})
             except NoAnswerError as error:
                 failure, pause = str(error), 0.0
                 continue

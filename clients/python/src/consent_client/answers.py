@@ -70,7 +70,7 @@ def decision(body: Mapping[str, Any], question: Question) -> Decision:
     if (body.get("purpose"), body.get("channel")) != (question.purpose, question.channel):
         # The answer to another question, whoever mixed them up.
         raise UnreadableAnswerError
-    if "obligations" not in body:
+    if body.get("obligations") is None:
         # Whoever sends has to know them, even that there are none.
         raise UnreadableAnswerError
     return item(body, question, terms(body.get("decision_id"), body.get("evaluated_at"), None))
@@ -110,6 +110,17 @@ def item(body: Mapping[str, Any], question: Question, shared: Terms) -> Decision
         evaluated_at=shared.evaluated_at,
         statement=_statement(body.get("statement")),
     )
+
+
+def is_about(body: Mapping[str, Any], correlation_id: str) -> bool:
+    """Say whether one answer among many is the one to that question.
+
+    A question that the service could not read at all has lost its name; the answer to it is a no, and in its place.
+    """
+    named = body.get("correlation_id")
+    if named is None and "correlation_id" in body:
+        return body.get("allowed") is False and body.get("reason") == "invalid_reference"
+    return isinstance(named, str) and named == correlation_id
 
 
 def terms(decision_id: object, evaluated_at: object, valid_until: object) -> Terms:
@@ -208,8 +219,10 @@ def _number(body: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def _words(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value = body.get(name, [])
+def _words(body: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    value = body.get(name)
+    if value is None:
+        return None
     if not isinstance(value, list) or not all(isinstance(each, str) and _WORD.fullmatch(each) for each in value):
         raise UnreadableAnswerError
     return tuple(value)

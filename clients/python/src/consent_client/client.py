@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, Self
 
-from consent_client import acts, checking, endpoints, moments, progress, streaming
+from consent_client import acts, bodies, checking, endpoints, moments, progress, streaming
 from consent_client.acts import CaptureOutcome, Choice, Evidence, ObjectionOutcome, Repeater, WithdrawalOutcome
 from consent_client.answers import Question
 from consent_client.decisions import Decision, StreamDecision
@@ -88,8 +88,8 @@ class ConsentClient:
             "purpose": purpose,
             "channel": channel,
             **_given(
-                as_of=checking.moment_text(as_of),
-                known_at=checking.moment_text(known_at),
+                as_of=bodies.moment(as_of),
+                known_at=bodies.moment(known_at),
                 recipient=recipient,
                 min_evidence=min_evidence,
             ),
@@ -106,7 +106,7 @@ class ConsentClient:
         whoever's own answer cannot be read. Raises RequestRefusedError for a mistake of the caller.
         """
         question = Question(purpose, channel, asked=moments.take(), is_past=as_of is not None)
-        extra = _given(as_of=checking.moment_text(as_of))
+        extra = _given(as_of=bodies.moment(as_of))
         return checking.check_batch(self._transport, subjects, question, extra=extra, timeout=self._batch_timeout)
 
     def check_stream(
@@ -231,7 +231,7 @@ def _evidence(evidence: Evidence) -> dict[str, object]:
         "method": evidence.method,
         "act": evidence.act,
         **_given(
-            occurred_at=checking.moment_text(evidence.occurred_at),
+            occurred_at=bodies.moment(evidence.occurred_at),
             page_url=evidence.page_url,
             ip=evidence.ip,
             user_agent=evidence.user_agent,

@@ -19,6 +19,7 @@ LONGEST_LIFETIME: Final = timedelta(hours=24)
 class Decision:
     """May this person be contacted, for this purpose, on this channel? Read `allowed`, or use it as a truth value.
 
+    `obligations` is what a yes asks of whoever sends, None where the answer does not tell: batches and streams do not.
     `failure` says what went wrong where the answer is `unavailable` because none came that could be read. `statement`
     is the answer as the service signed it, where it does: keep it to prove that you asked. The decision itself is good
     for the moment: it cannot be pickled or copied, and `demand_current` refuses it once its time is over.
@@ -42,7 +43,7 @@ class Decision:
     expires_at: datetime | None = None
     next_allowed_at: datetime | None = None
     valid_until: datetime | None = None
-    obligations: tuple[str, ...] = ()
+    obligations: tuple[str, ...] | None = None
     decision_id: str | None = None
     evaluated_at: datetime | None = None
     statement: str | None = field(default=None, repr=False)

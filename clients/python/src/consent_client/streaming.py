@@ -1,7 +1,7 @@
 """Asks about any number of people over one connection, and answers for every one of them, in order."""
 
 import contextlib
-import json
+import itertools
 import logging
 import time
 from collections import deque
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import urlencode
 
-from consent_client import answers, checking, moments
+from consent_client import answers, bodies, checking, moments
 from consent_client.answers import Question, Terms, UnreadableAnswerError
 from consent_client.connections import Connection, NoAnswerError
 from consent_client.decisions import Decision, StreamDecision
@@ -37,6 +37,10 @@ def check_stream(
     Raises RequestRefusedError, before the first answer, for the caller's own mistakes.
     """
     source = iter(subjects)
+    first = list(itertools.islice(source, 1))
+    if not first:
+        return
+    source = itertools.chain(first, source)
     question = Question(purpose, channel, asked=moments.take())
     run = _Run(question, timeout)
     try:
@@ -102,7 +106,7 @@ class _Run:
             except StopIteration:
                 self._is_complete = True
                 break
-            line = json.dumps({**subject.as_json(), "correlation_id": str(self._asked)}).encode() + b"\n"
+            line = bodies.item(subject, self._asked) + b"\n"
             self.unanswered.append(subject)
             self._asked += 1
             lines.append(line)
@@ -144,6 +148,6 @@ class _Run:
     def _decide(self, line: bytes) -> Decision:
         """Read one line; raises UnreadableAnswerError where nobody knows whose answer it is."""
         read = answers.read_object(line)
-        if not self.unanswered or self._shared is None or read.get("correlation_id") != str(self.answered):
+        if not self.unanswered or self._shared is None or not answers.is_about(read, str(self.answered)):
             raise UnreadableAnswerError
         return checking.read_item(read, self.question, self._shared)

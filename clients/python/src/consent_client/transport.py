@@ -1,6 +1,5 @@
 """Carries one POST and its whole answer, within a time and a size, on connections that rest in a pool meanwhile."""
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -34,15 +33,12 @@ class Transport:
         self._resting: list[Connection] = []
         self._process = os.getpid()
 
-    def post(
-        self, path: str, payload: Mapping[str, object], *, timeout: float, headers: Mapping[str, str] | None = None
-    ) -> Reply:
-        """Send one JSON object and return the whole answer, whatever its status; raises NoAnswerError.
+    def post(self, path: str, body: bytes, *, timeout: float, headers: Mapping[str, str] | None = None) -> Reply:
+        """Send a JSON object and return the whole answer, whatever its status; raises NoAnswerError.
 
         `timeout` is in seconds and bounds all of it but the look-up of the host's name. No redirect is followed, for it
         would carry address and key elsewhere. A connection that ended while it rested is replaced by a new one.
         """
-        body = json.dumps(payload).encode()
         give_up_at = time.monotonic() + timeout
         rested = self._take()
         if rested is not None:
