@@ -30,6 +30,7 @@ from consent_service.api import (
     forms,
     health,
     links,
+    many_checks,
     notice_deliveries,
     papers,
     purposes,
@@ -55,7 +56,17 @@ from consent_service.delivery.sms_gateway import HttpGateway, SmsFolder
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from consent_service.pages import confirmation, embedding, preferences, receipts, signup, sms_code, unsubscribe
 from consent_service.pages import errors as page_errors
-from consent_service.web import access, addresses, errors, headers, logs, request_ids, request_log, throttling
+from consent_service.web import (
+    access,
+    addresses,
+    errors,
+    headers,
+    key_guard,
+    logs,
+    request_ids,
+    request_log,
+    throttling,
+)
 from consent_service.web.json_answers import OrjsonProvider
 from consent_service.web.key_guard import KeyGuard
 from consent_service.web.metrics import Metrics
@@ -65,6 +76,7 @@ LARGEST_BODY_BYTES: Final = 256 * 1024
 
 _API: Final = (
     checks.blueprint,
+    many_checks.blueprint,
     consents.blueprint,
     customer_relations.blueprint,
     notice_deliveries.blueprint,
@@ -186,7 +198,7 @@ def _guard_keys(app: Flask, database: Database) -> None:
     # Without a database there is nothing to compare with yet; the guard asks again at the first request.
     with contextlib.suppress(OperationalError):
         guard.verify()
-    app.before_request(guard.refuse_unverified)
+    key_guard.install(app, guard)
 
 
 class FlaskMailTransport:

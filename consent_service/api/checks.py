@@ -11,7 +11,7 @@ from flask import Response
 from consent_service.api import asking
 from consent_service.api.asking import Caller
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import Choice, PurposeKey, Text, Timestamp
+from consent_service.api.fields import PURPOSE_KEY_LONGEST, Choice, PurposeKey, Text, Timestamp
 from consent_service.api.subject_references import SentReference, SubjectReferenceSchema
 from consent_service.consent import rules
 from consent_service.consent.check import CheckRequest, Decision
@@ -104,6 +104,11 @@ def decide(caller: Caller, sent: SentCheck) -> Response:
     )
     statement = asking.sign(caller.copy, decision, as_of=sent.as_of, issuer=caller.asking.issuer)
     return Response(write(decision, statement), mimetype="application/json")
+
+
+def is_purpose_key(text: str) -> bool:
+    """Say whether the schema takes this as the key of a purpose."""
+    return 0 < len(text) <= PURPOSE_KEY_LONGEST
 
 
 def write(decision: Decision, statement: str | None) -> bytes:

@@ -17,6 +17,8 @@ from consent_service.web import json_answers
 KEY_PATTERN: Final = "^[a-z][a-z0-9_]{0,62}$"
 CHANNELS: Final = ("email", "sms", "phone", "voice_automated", "post", "direct_message", "push", "ads", "web")
 
+PURPOSE_KEY_LONGEST: Final = 100
+
 _RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 _FULL_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -119,7 +121,7 @@ class PurposeKey(Text):
     """The key of a purpose, such as `newsletter`."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's options
-        super().__init__(longest=100, **kwargs)
+        super().__init__(longest=PURPOSE_KEY_LONGEST, **kwargs)
 
 
 class Channel(Choice):

@@ -82,6 +82,16 @@ class StrictParser(FlaskParser):
         raise InvalidInputError(tuple(problems)) from None
 
 
+def validated(schema: ma.Schema, document: Any) -> Any:  # noqa: ANN401 - what the schema makes
+    """Load a document that was read already; raises InvalidInputError."""
+    try:
+        return schema.load(document, unknown=ma.RAISE)
+    except ma.ValidationError as error:
+        problems = tuple(field_problems(error.messages))
+    # The library's error holds what was sent; it must not travel along as a cause.
+    raise InvalidInputError(problems)
+
+
 def _step(key: Any) -> str:  # noqa: ANN401 - a name or an index
     if isinstance(key, int):
         return f"/{key}"

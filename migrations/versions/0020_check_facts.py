@@ -203,7 +203,23 @@ _ENTRY: Final = f"""
         v_entry := v_no; v_said_at := v_no_at;
       END IF;
     END LOOP;
-  ELSIF p_reaches IS NULL AND v_merged_at IS NOT NULL THEN
+  END IF;
+  IF p_reaches IS NOT NULL AND v_merged_at IS NOT NULL THEN
+    SELECT l.* INTO v_no FROM public.ledger_entry l
+     WHERE {_SERIES} AND l.subject_id = ANY (v_members) AND l.subject_id IS DISTINCT FROM v_holder
+       AND l.kind NOT IN {_YES}
+       AND (l.effective_at > v_merged_at OR NOT EXISTS (
+         SELECT FROM public.ledger_entry y
+          WHERE y.controller_id = p_controller AND y.purpose_id = p_purpose AND y.channel = p_channel
+            AND y.subject_id = l.subject_id AND y.contact_point_id IS NOT DISTINCT FROM l.contact_point_id
+            AND y.effective_at <= v_merged_at AND (p_known IS NULL OR y.recorded_at <= p_known)
+            AND (y.effective_at, y.seq) > (l.effective_at, l.seq)))
+     ORDER BY greatest(l.effective_at, v_merged_at) DESC, l.seq DESC LIMIT 1;
+    v_no_at := greatest(v_no.effective_at, v_merged_at);
+    IF v_no.kind IS NOT NULL AND (v_said_at IS NULL OR v_no_at >= v_said_at) THEN
+      v_entry := v_no; v_said_at := v_no_at;
+    END IF;
+  ELSIF v_merged_at IS NOT NULL THEN
     FOR v_other IN SELECT m.id FROM unnest(v_members) m(id) WHERE m.id <> v_actor LOOP
       SELECT l.* INTO v_no FROM public.ledger_entry l
        WHERE {_SERIES} AND l.subject_id = v_other.id AND l.contact_point_id IS NULL {_LAST};

@@ -55,6 +55,10 @@ MAKES_OWN = Call({}, frozenset({422}))
 
 CALLS: Mapping[str, Call] = {
     "POST /v1/checks": Call({**ABOUT_HER, "purpose": "newsletter", "channel": "email"}, OWN_WORLD),
+    "POST /v1/checks/batch": Call(
+        {"purpose": "newsletter", "channel": "email", "subjects": [{"email": KARI}, {"id": "{subject}"}]}, OWN_WORLD
+    ),
+    "POST /v1/checks/stream": Call({"email": KARI}, OWN_WORLD, "?purpose=newsletter&channel=email"),
     "POST /v1/consents": Call(REPORT),
     "POST /v1/customer-relations": Call({**ABOUT_HER, **SALE}),
     "POST /v1/notice-deliveries": Call({**ABOUT_HER, "notice": "objection", "delivered_at": "2026-03-02T12:00:00Z"}),
