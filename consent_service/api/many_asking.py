@@ -156,9 +156,10 @@ class Running:
             if verdict.allowed:
                 self.allowed += 1
                 until = verdict.valid_until
-                result["valid_until"] = until
-                if until is not None and (self.valid_until is None or until < self.valid_until):
-                    self.valid_until = until
+                # What held in the past says nothing about sending now.
+                if until is not None:
+                    result["valid_until"] = until
+                    self.valid_until = min(until, self.valid_until or until)
             elif item.reference is None:
                 self.invalid += 1
             else:

@@ -64,7 +64,9 @@ class BatchSchema(ma.Schema):
     channel = Text(longest=100, required=True)
     as_of = Timestamp(allow_none=True, metadata={"description": "What held then? Not in the future."})
     subjects = ma.fields.List(
-        ma.fields.Raw(metadata={"description": "A subject reference with an optional `correlation_id`."}),
+        ma.fields.Raw(
+            allow_none=True, metadata={"description": "A subject reference with an optional `correlation_id`."}
+        ),
         required=True,
         validate=validate.Length(
             min=1, max=MOST_ITEMS, error=complaint("item_count", f"Between 1 and {MOST_ITEMS} items are expected here.")
@@ -89,7 +91,7 @@ class StreamQuerySchema(ma.Schema):
 
 
 class ResultSchema(ma.Schema):
-    """The answer about one of many; `valid_until` stands in a yes alone."""
+    """The answer about one of many; `valid_until` stands only in a yes that is about now."""
 
     correlation_id = ma.fields.String(required=True, allow_none=True)
     allowed = ma.fields.Boolean(required=True)
