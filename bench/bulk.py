@@ -29,6 +29,9 @@ BATCH_PATH: Final = "/v1/checks/batch"
 STREAM_PATH: Final = "/v1/checks/stream?purpose=newsletter&channel=email"
 
 _LINES_A_PART: Final = 1_000
+#: Longer than a worker takes for a piece of a stream, and much shorter than the service bears one that stands still.
+_STALLED_AFTER_SECONDS: Final = 3.0
+_STALLED_WITHIN_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +129,28 @@ def calm(service: Service, *, total: int, seconds: float) -> Calm:
 def stalled_streams(service: Service, *, total: int) -> Iterator[int]:
     """Open twenty streams that send lines and never read an answer, while the block lasts; yield how many were let in.
 
-    Each sends until nothing more goes through: the service has stopped reading, which is what is asked of it.
+    The block begins when nothing has gone through for some time: all that could be answered is answered, the buffers
+    on the way are full, and the service has stopped reading, which is what is asked of it.
     """
-    opened: list[socket.socket] = []
-    part = next(_parts(total))
+    opened: dict[socket.socket, bytes] = {}
+    part = _chunk(next(_parts(total)))
     try:
         for _ in range(STALLED):
-            each = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+            each = socket.socket()
+            # Before it connects, so that little fits on the way and the stream soon stands.
             each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            each.sendall(_head(service))
+            each.connect(("127.0.0.1", service.port))
             each.settimeout(0)
-            opened.append(each)
-        give_up_at = time.monotonic() + 3
-        while time.monotonic() < give_up_at:
-            _, writable, _ = select.select([], opened, [], 0.1)
+            opened[each] = _head(service)
+        moved_at = begun = time.monotonic()
+        while (
+            time.monotonic() - moved_at < _STALLED_AFTER_SECONDS and time.monotonic() - begun < _STALLED_WITHIN_SECONDS
+        ):
+            _, writable, _ = select.select([], list(opened), [], 0.1)
             for each in writable:
                 with contextlib.suppress(OSError):
-                    each.send(_chunk(part))
-            if not writable:
-                break
+                    opened[each] = opened[each][each.send(opened[each]) :] or part
+                    moved_at = time.monotonic()
         yield sum(1 for each in opened if _was_let_in(each))
     finally:
         for each in opened:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -221,14 +222,14 @@ def _bulk(field: Field, plan: Plan, *, say: Callable[[str], None]) -> Iterator[F
         (_streams(service, plan, total), bulk.STREAM_PATH),
     )
     for part, path in parts:
-        service.settle()
-        if path is not None and not bulk.has(service, path):
-            say(f"  this build has no {path}")
-            continue
         try:
-            yield from part
-        except BenchmarkError as error:
-            say(f"  {error}")
+            service.settle()
+            if path is None or bulk.has(service, path):
+                yield from part
+            else:
+                say(f"  this build has no {path}")
+        except (BenchmarkError, OSError, HTTPException) as error:
+            say(f"  not measured: {error!r}")
 
 
 def _quiet(service: Service, total: int) -> Iterator[Fact]:
