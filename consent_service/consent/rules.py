@@ -4,7 +4,7 @@ Everything is a function of facts and a moment, so *was there consent on 3 March
 now?*. The first rule that applies answers; what no rule allows is not allowed.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -46,6 +46,10 @@ GRADES: Final = ("claimed", "witnessed", "signed_paper", "single_opt_in", "doubl
 
 _STRENGTH: Final = {grade: strength for strength, grade in enumerate(GRADES)}
 _ENOUGH: Final = _STRENGTH["witnessed"]
+
+#: How far the clock that an act was recorded by may be ahead of ours. Beyond it one of the two is wrong, and what else
+#: would follow from ours (expiry, calling hours) is not known either.
+CLOCK_TOLERANCE: Final = timedelta(minutes=2)
 
 GIVEN: Final = frozenset({"given", "renewed"})
 _ENDED: Final = {
@@ -148,7 +152,15 @@ def _of_latest_act(facts: Facts, offer: Offer, at: datetime, law: Law) -> str | 
         return _ENDED[entry.kind]
     if facts.recalled:
         return "consent_revoked"
-    return _fault(facts, offer, entry, at, law) or "consent_given"
+    return _doubt(entry, at) or _fault(facts, offer, entry, at, law) or "consent_given"
+
+
+def _doubt(entry: Entry, at: datetime) -> str | None:
+    """Return why nobody can tell what a consent that was given is worth."""
+    if entry.effective_at > at + CLOCK_TOLERANCE:
+        return "unavailable"
+    # Without its notice nobody can show what was consented to, nor tell whether it was superseded (GDPR Art. 7(1)).
+    return "evidence_too_weak" if entry.notice_number is None else None
 
 
 def _fault(facts: Facts, offer: Offer, entry: Entry, at: datetime, law: Law) -> str | None:

@@ -53,7 +53,7 @@ BEGIN
                 OR (v_merges AND EXISTS (
                      SELECT FROM public.subject_merge m WHERE m.controller_id = p_controller
                         AND (m.duplicate_id = c.subject_id OR m.survivor_id = c.subject_id))) THEN false
-              WHEN e.id IS NULL THEN false
+              WHEN e.id IS NULL OR e.effective_at > p_at + interval '2 minutes' THEN false
               ELSE NOT v_recalls
                 OR e.kind NOT IN ('given', 'renewed')
                 OR NOT EXISTS (SELECT FROM public.revocation x
@@ -65,7 +65,7 @@ BEGIN
       ON c.controller_id = p_controller AND c.blind_index = r.blind AND c.kind = p_kind
     LEFT JOIN LATERAL (
       SELECT l.id, l.kind, l.consent_id, l.confirmed_at, l.expires_at, l.legal_basis, l.evidence_grade, l.notice_id,
-             l.recorded_at
+             l.recorded_at, l.effective_at
         FROM public.ledger_entry l
        WHERE l.controller_id = p_controller AND l.subject_id = c.subject_id AND l.purpose_id = p_purpose
          AND l.channel = p_channel

@@ -44,6 +44,8 @@ STOPS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 #: Faults of a consent that stands, in the order of the rules.
 FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("unavailable", {"effective_at": NOON + DAY}),
+    ("evidence_too_weak", {"notice_number": None}),
     ("consent_expired", {"expires_at": NOON}),
     ("contact_point_not_confirmed", {"confirmed_at": None}),
     ("evidence_too_weak", {"evidence_grade": "claimed"}),
