@@ -80,7 +80,8 @@ def of_exception(error: Exception) -> Problem:
     """Turn whatever was raised into the problem that is shown."""
     problem = _translate(error)
     members = _members_when_unable()
-    if members and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    # A key that is gone is no fault of whoever asks.
+    if members and (problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.GONE):
         return Problem(
             kind=problem_types.TYPES["unavailable"],
             status=HTTPStatus.SERVICE_UNAVAILABLE,
