@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Protocol
 
 import marshmallow as ma
 import orjson
-import psycopg
+import structlog
 from flask import Request
 
 from consent_service import clock, identifiers
@@ -18,7 +18,7 @@ from consent_service.consent import checking_many, decisions, gathering
 from consent_service.consent.checking_many import CHUNK, Answered, CopyIsOldError
 from consent_service.consent.decisions import Answer
 from consent_service.consent.gathering import Question
-from consent_service.errors import ConsentServiceError, InvalidInputError, RegistryUnsettledError
+from consent_service.errors import ApiKeyInvalidError, InvalidInputError, RegistryUnsettledError
 from consent_service.subjects import fields
 from consent_service.subjects.fields import ContactValue
 from consent_service.subjects.identity import SubjectReference
@@ -28,6 +28,8 @@ from consent_service.web.problems import ProblemError
 LONGEST_CORRELATION_ID: Final = 200
 #: A line of a stream is a reference, and none of ours comes near this.
 LONGEST_LINE_BYTES: Final = 16 * 1024
+
+_log = structlog.get_logger(__name__)
 
 _TRIES: Final = 3
 _REFERENCE: Final = SubjectReferenceSchema()
@@ -78,6 +80,9 @@ class Running:
     def answer(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         """Answer a chunk and write it down; raises what a single check raises, and then nobody was answered."""
         at = self._caller.at if self._asked.kind == "batch" else clock.now()
+        if not self._caller.api_key.is_active(at):
+            # A stream may outlive the key that opened it.
+            raise ApiKeyInvalidError(self._caller.api_key.id)
         answers = self._decide(items, at)
         results, kept = self._results(items, answers)
         decisions.record_many(
@@ -232,7 +237,8 @@ class Lines:
         for chunk in chunks(items):
             try:
                 results = self._running.answer(chunk)
-            except (ConsentServiceError, psycopg.Error, OSError):
+            except Exception as error:  # noqa: BLE001 - the outermost door of a stream, whose 200 has been sent
+                _log.error("stream_not_decided", error=type(error).__name__)
                 results = self._running.deny(chunk)
             written += [orjson.dumps(result, option=_LINE_OPTIONS) for result in results]
         return b"".join(written)

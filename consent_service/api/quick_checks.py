@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
-import psycopg
 from flask import Flask
 
 from consent_service import clock, web
@@ -25,12 +24,10 @@ from consent_service.consent import check, gathering
 from consent_service.consent.check import CheckRequest, Decision
 from consent_service.consent.standing import Standing
 from consent_service.crypto import api_secrets
-from consent_service.errors import ConsentServiceError
 from consent_service.subjects import fields
 from consent_service.subjects.identity import SubjectReference
 from consent_service.web import headers, key_guard, logs, request_ids, throttling
 from consent_service.web.metrics import Metrics
-from consent_service.web.problems import ProblemError
 
 PATH: Final = "/v1/checks"
 
@@ -79,13 +76,12 @@ class QuickChecks:
             proved, request, at = plain
             spending = self._buckets.spend(throttling.CHECKS, api_key_id=proved.api_key.id)
             decision = self._decide(proved, request, at)
-        except (ConsentServiceError, ProblemError, psycopg.Error, OSError):
-            # The usual road meets the same, and says so in the words of the API.
+            if decision is None:
+                return None
+            statement = asking.sign(proved.copy, decision, as_of=None, issuer=self._asking.issuer)
+            written = checks.write(decision, statement)
+        except Exception:  # noqa: BLE001 - the usual road meets the same, logs it, and says so in the words of the API
             return None
-        if decision is None:
-            return None
-        statement = asking.sign(proved.copy, decision, as_of=None, issuer=self._asking.issuer)
-        written = checks.write(decision, statement)
         return Quick(self._finish(proved, spending.headers(), started), written)
 
     def _read(self, sent: Mapping[str, str], body: bytes) -> tuple[_Proved, CheckRequest, datetime] | None:
