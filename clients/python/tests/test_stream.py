@@ -204,6 +204,14 @@ class TestAStream:
         assert most_at_first > 0
         assert most < most_at_first + 16 * 2**20
 
+    def test_is_over_when_all_are_answered_whatever_comes_then(self, client_of: ClientOf) -> None:
+        for then in (Talk.reset, lambda talk: talk.part(b"}\n"), lambda talk: talk.socket.recv(1)):
+            service = AnswerSomeThen(then)
+
+            answers = service.ask(client_of(service), 10)
+
+            assert [bool(answer) for answer in answers] == [True] * 10
+
     def test_can_be_left_early(self, client_of: ClientOf) -> None:
         answers = client_of(answer_each).check_stream(people(1_000_000), "newsletter", "email")
 

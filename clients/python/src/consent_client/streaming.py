@@ -88,14 +88,14 @@ class _Run:
         Raises NoAnswerError and UnreadableAnswerError where that cannot be, RequestRefusedError where the service
         refuses the question itself.
         """
-        while not connection.is_ended:
+        while self.unanswered or not self._is_complete:
+            if connection.is_ended:
+                raise NoAnswerError("EndedEarly")
             filled = self._fill(connection, source)
             body = connection.exchange(give_up_at=time.monotonic() + self.timeout, wait=not filled)
             if connection.status is not None and self._shared is None:
                 body = self._begin(connection, body)
             yield from self._read(body)
-        if self._rest or not self._is_complete or self.unanswered:
-            raise NoAnswerError("EndedEarly")
 
     def _fill(self, connection: Connection, source: Iterator[SubjectReference]) -> bool:
         """Ask about as many as there is room for, and say whether the source has more at once."""
