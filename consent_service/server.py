@@ -131,12 +131,16 @@ class Server:
             return
         headers = [header for header in headers if header[0] != "content-length"]
         self._streams += 1
+        transports = [protocol.response_stream(status, headers)]
         try:
-            await self._carry(place[0], protocol, protocol.response_stream(status, headers))
+            await self._carry(place[0], protocol, transports)
         finally:
             self._streams -= 1
+            # The server ends the answer when nobody holds the transport any more, and a frame that the traceback of a
+            # line's fault still holds would hold it too, until the garbage is collected.
+            transports.clear()
 
-    async def _carry(self, lines: Lines, protocol: HttpProtocol, transport: Transport) -> None:
+    async def _carry(self, lines: Lines, protocol: HttpProtocol, transports: list[Transport]) -> None:
         """Receive, decide and send until the end; returns early where nothing moves any more."""
         loop = asyncio.get_running_loop()
         pieces = aiter(protocol)
@@ -157,7 +161,7 @@ class Server:
             answer = await loop.run_in_executor(self._streaming, lines.answer) if lines.is_waiting else b""
             if answer:
                 try:
-                    await asyncio.wait_for(transport.send_bytes(answer), STANDS_STILL_SECONDS)
+                    await asyncio.wait_for(transports[0].send_bytes(answer), STANDS_STILL_SECONDS)
                 except (TimeoutError, RuntimeError):
                     receiving.cancel()
                     return
