@@ -6,13 +6,12 @@ transaction (docs/architecture.md).
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from flask import Response, current_app, request
-from psycopg.rows import TupleRow
 
 from consent_service import clock
 from consent_service.accounts import api_keys
@@ -21,7 +20,7 @@ from consent_service.api.acts import bearer
 from consent_service.api.blueprints import ApiBlueprint
 from consent_service.consent import check, decisions, gathering, standing, statements
 from consent_service.consent.check import CheckRequest, Decision
-from consent_service.consent.gathering import Person
+from consent_service.consent.gathering import Asked, Person
 from consent_service.consent.spool import Spool
 from consent_service.consent.standing import Standing
 from consent_service.consent.statements import Stated
@@ -93,15 +92,19 @@ class Asking:
         except ApiKeyInvalidError:
             # Guesses must not make us read everything again and again: only another version is a reason to.
             nothing = gathering.Question(purpose="", channel="", at=at)
-            if self.read(gathering.parameters(gathering.ask(copy, nothing), None))[0]:
+            if self.read(gathering.ask(copy, nothing), None) is not None:
                 raise
             self.forget(copy)
             fresh = self.copy(parsed.controller_id)
             return fresh, self.verify(fresh, parsed, at)
 
-    def read(self, parameters: Sequence[object]) -> TupleRow:
-        """Run the statement for one person; raises psycopg.Error."""
-        return self.direct.run(gathering.STATEMENT, parameters)[0]
+    def read(self, asked: Asked, person: Person | None) -> list[Any] | None:
+        """Run the statement for one person, or for the version alone; None where the copy does not stand any more.
+
+        Raises psycopg.Error.
+        """
+        parameters = gathering.binary_parameters(asked, person)
+        return gathering.read_row(self.direct.row(gathering.STATEMENT_DIRECT, gathering.TYPES, parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,9 @@ def decide(caller: Caller, request: CheckRequest) -> Decision:
         caller.demand_purpose(request.purpose)
         asked = check.ask(caller.copy, request, at=caller.at)
         person: Person | None = gathering.person_of(asked, request.reference)
-        row = caller.asking.read(gathering.parameters(asked, person))
-        if row[0]:
-            decision = check.answer(asked, None if person is None else row[1:], at=caller.at)
+        row = caller.asking.read(asked, person)
+        if row is not None:
+            decision = check.answer(asked, None if person is None else row, at=caller.at)
             record(caller.asking.spool, caller.copy, caller.api_key, request, decision)
             return decision
         caller = caller.renewed()

@@ -140,7 +140,7 @@ class Running:
         self, asked: gathering.Asked, references: Sequence[SubjectReference | ContactValue | None]
     ) -> list[Answered]:
         # Where nobody is looked for, the registry is asked by itself whether this still holds.
-        if asked.offer is None and not self._caller.asking.read(gathering.parameters(asked, None))[0]:
+        if asked.offer is None and self._caller.asking.read(asked, None) is None:
             raise CopyIsOldError
         return checking_many.answer(asked, references, self._caller.asking.direct.run)
 

@@ -120,13 +120,13 @@ class QuickChecks:
     def _decide(self, proved: _Proved, request: CheckRequest, at: datetime) -> Decision | None:
         asked = check.ask(proved.copy, request, at=at)
         person = gathering.person_of(asked, request.reference)
-        row = self._asking.read(gathering.parameters(asked, person))
-        if not row[0]:
+        row = self._asking.read(asked, person)
+        if row is None:
             # What was proved by an old copy is not proved any more.
             self._proved.clear()
             self._asking.forget(proved.copy)
             return None
-        decision = check.answer(asked, None if person is None else row[1:], at=at)
+        decision = check.answer(asked, None if person is None else row, at=at)
         asking.record(self._asking.spool, proved.copy, proved.api_key, request, decision)
         return decision
 

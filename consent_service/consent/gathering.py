@@ -4,7 +4,7 @@ What the registry says comes from a copy (`standing`), what is known of the pers
 database's own (`check_facts`, docs/adr/0006).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,7 @@ from consent_service import identifiers
 from consent_service.consent import standing
 from consent_service.consent.grounds import Entry, Facts, Offer, Relation, Reservation, Stop
 from consent_service.consent.standing import KnownPurpose, Standing
+from consent_service.db import binary
 from consent_service.errors import IdentifierInvalidError
 from consent_service.subjects import fields
 from consent_service.subjects.identity import SubjectReference
@@ -69,8 +70,9 @@ class Asked:
     common: tuple[object, ...] = field(repr=False)
 
 
-#: The columns of check_facts, in their order; `version_stands` goes before them.
+#: One row: whether the copy of the registry stands, then everything about the person.
 STATEMENT: Final = b"SELECT * FROM check_facts(%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b)"
+STATEMENT_DIRECT: Final = b"SELECT * FROM check_facts($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)"
 _NOBODY: Final = Person(None, None, None, None, None, None)
 _NO_MORE: Final[dict[str, Any]] = {}
 
@@ -136,6 +138,70 @@ def lacks_point(asked: Asked, reference: SubjectReference) -> bool:
 def parameters(asked: Asked, person: Person | None) -> tuple[object, ...]:
     """Return what `STATEMENT` takes; without a person it tells the version alone."""
     return (asked.standing.version, *asked.common, *(person or _NOBODY))
+
+
+def binary_parameters(asked: Asked, person: Person | None) -> list[bytes | None]:
+    """Return what `STATEMENT` takes in the binary form of `TYPES`."""
+    question, known = asked.question, asked.known
+    about = person or _NOBODY
+    return [
+        asked.standing.version.bytes,
+        asked.standing.controller_uuid.bytes,
+        None if known is None else known.uuid.bytes,
+        question.channel.encode(),
+        None if asked.reaches is None else asked.reaches.encode(),
+        binary.from_moment(question.at),
+        None if question.until is None else binary.from_moment(question.until),
+        None if question.known_at is None else binary.from_moment(question.known_at),
+        None if asked.wash is None else identifiers.to_uuid(asked.wash.wash_id, "wsh").bytes,
+        binary.NO_TEXTS if known is None else binary.from_texts(known.looks_for),
+        None if about.subject is None else about.subject.bytes,
+        about.blind,
+        None if about.kind is None else about.kind.encode(),
+        about.suppression,
+        None if about.system is None else about.system.encode(),
+        about.external,
+    ]
+
+
+def read_row(columns: Sequence[bytes | None]) -> list[Any] | None:
+    """Read the columns of `STATEMENT` in binary form; None where the copy of the registry does not stand any more."""
+    if columns[0] != binary.TRUE:
+        return None
+    return [None if column is None else read(column) for read, column in zip(_COLUMNS, columns[1:], strict=True)]
+
+
+#: PostgreSQL's types of what `STATEMENT` takes.
+TYPES: Final = (
+    *(binary.UUID_TYPE,) * 3,
+    *(binary.TEXT_TYPE,) * 2,
+    *(binary.MOMENT_TYPE,) * 3,
+    binary.UUID_TYPE,
+    binary.TEXTS_TYPE,
+    binary.UUID_TYPE,
+    binary.BYTES_TYPE,
+    binary.TEXT_TYPE,
+    binary.BYTES_TYPE,
+    binary.TEXT_TYPE,
+    binary.BYTES_TYPE,
+)
+_COLUMNS: Final[tuple[Callable[[bytes], Any], ...]] = (
+    *(binary.to_uuid,) * 2,
+    binary.to_moment,
+    binary.to_flag,
+    *(binary.to_moments,) * 2,
+    binary.to_moment,
+    binary.to_uuid,
+    binary.to_text,
+    binary.to_uuid,
+    *(binary.to_moment,) * 4,
+    *(binary.to_text,) * 2,
+    binary.to_uuid,
+    binary.to_text,
+    binary.to_small_number,
+    *(binary.to_flag,) * 4,
+    binary.to_document,
+)
 
 
 def facts_without_person(asked: Asked) -> Facts:

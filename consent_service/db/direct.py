@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 from sqlalchemy import Engine
 
@@ -95,11 +96,55 @@ class DirectConnections:
             self.close()
             raise
 
+    def row(self, statement: bytes, types: Sequence[int], parameters: Sequence[bytes | None]) -> list[bytes | None]:
+        """Run a statement of one row, prepared under its own text; parameters and columns are in binary form.
+
+        Raises psycopg.Error. It goes past the driver's cursors, which cost a check as much as its own work does; a
+        lost connection is replaced once, as in `run`.
+        """
+        connection: psycopg.Connection[TupleRow] | None = getattr(self._threads, "connection", None)
+        if connection is not None:
+            try:
+                return self._row(connection, statement, types, parameters)
+            except psycopg.OperationalError:
+                is_lost = connection.pgconn.status != ConnStatus.OK
+                self.close()
+                if not is_lost:
+                    raise
+            except BaseException:
+                self.close()
+                raise
+        self._connect()
+        try:
+            return self._row(self._threads.connection, statement, types, parameters)
+        except BaseException:
+            self.close()
+            raise
+
+    def _row(
+        self,
+        connection: psycopg.Connection[TupleRow],
+        statement: bytes,
+        types: Sequence[int],
+        parameters: Sequence[bytes | None],
+    ) -> list[bytes | None]:
+        server = connection.pgconn
+        prepared: dict[bytes, tuple[bytes, list[int]]] = self._threads.prepared
+        known = prepared.get(statement)
+        if known is None:
+            known = (b"direct_%d" % len(prepared), [Format.BINARY] * len(types))
+            _demand(server.prepare(known[0], statement, types), ExecStatus.COMMAND_OK)
+            prepared[statement] = known
+        result = server.exec_prepared(known[0], parameters, known[1], Format.BINARY)  # type: ignore[arg-type]  # None is NULL
+        _demand(result, ExecStatus.TUPLES_OK)
+        value = result.get_value
+        return [value(0, column) for column in range(result.nfields)]
+
     def close(self) -> None:
         """Close the connection of this thread, if it has one."""
         cursor: psycopg.Cursor[TupleRow] | None = getattr(self._threads, "cursor", None)
         if cursor is not None:
-            self._threads.cursor = None
+            self._threads.cursor = self._threads.connection = None
             self._forget(cursor.connection)
 
     def close_all(self) -> None:
@@ -120,4 +165,12 @@ class DirectConnections:
             self._open.add(connection)
         cursor = connection.cursor(binary=True)
         self._threads.cursor = cursor
+        self._threads.connection = connection
+        self._threads.prepared = {}
         return cursor
+
+
+def _demand(result: PGresult, status: ExecStatus) -> None:
+    """Raise the driver's own error unless a command ended as it should."""
+    if result.status != status:
+        raise psycopg.errors.error_from_result(result)

@@ -55,10 +55,17 @@ class Metrics:
             buckets=_BUCKETS,
         )
 
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def count(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        children = self._children.get((method, route, status))
+        if children is None:
+            # Finding a child by its labels costs more than counting does.
+            children = (self._requests.labels(method, route, str(status)), self._seconds.labels(method, route))
+            self._children[method, route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
     def expose(self) -> bytes:
         """Write the figures of all processes of this service, or of this one where it is alone."""
