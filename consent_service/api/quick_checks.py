@@ -94,7 +94,7 @@ class QuickChecks:
             or not authorization.startswith(_BEARER)
         ):
             return None
-        request = _plain_request(body)
+        request = plain_request(body)
         if request is None:
             return None
         at = clock.now()
@@ -150,7 +150,7 @@ class QuickChecks:
         ]
 
 
-def _plain_request(body: bytes) -> CheckRequest | None:
+def plain_request(body: bytes) -> CheckRequest | None:
     """Read a body of exactly a subject with an e-mail address, a purpose and a channel, each named once."""
     if b"\\" in body or body.count(b'"') != _QUOTES:
         return None
@@ -161,10 +161,10 @@ def _plain_request(body: bytes) -> CheckRequest | None:
     if not isinstance(sent, dict) or sent.keys() != _KEYS:
         return None
     subject, purpose, channel = sent["subject"], sent["purpose"], sent["channel"]
-    if not (isinstance(subject, dict) and isinstance(purpose, str) and channel in fields.POINT_OF_CHANNEL):
+    if not (isinstance(subject, dict) and isinstance(purpose, str) and isinstance(channel, str)):
         return None
     email = subject.get("email")
     contact = fields.plain_email(email) if isinstance(email, str) and len(subject) == 1 else None
-    if contact is None or not checks.is_purpose_key(purpose):
+    if contact is None or not checks.is_purpose_key(purpose) or channel not in fields.POINT_OF_CHANNEL:
         return None
     return CheckRequest(reference=SubjectReference(contact=contact), purpose=purpose, channel=channel)
