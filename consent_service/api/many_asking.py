@@ -321,10 +321,16 @@ def _names_no_key_twice(text: bytes, value: Any) -> bool:  # noqa: ANN401 - any 
 
 
 def _strings_in(value: Any) -> int:  # noqa: ANN401 - any JSON value
-    if isinstance(value, str):
-        return 1
-    if isinstance(value, dict):
-        return len(value) + sum(1 if isinstance(each, str) else _strings_in(each) for each in value.values())
-    if isinstance(value, list):
-        return sum(map(_strings_in, value))
-    return 0
+    # Not by recursion: a thousand brackets in one line would exhaust the interpreter's stack.
+    strings = 0
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, str):
+            strings += 1
+        elif isinstance(each, dict):
+            strings += len(each)
+            pending.extend(each.values())
+        elif isinstance(each, list):
+            pending.extend(each)
+    return strings

@@ -158,6 +158,15 @@ class TestBatch:
 
         assert answer.status_code in {400, 422}
 
+    def test_an_item_of_a_thousand_brackets_is_a_no_in_its_place(self, system: System) -> None:
+        answer = system.client.post(
+            BATCH,
+            data=b'{"purpose":"survey","channel":"email","subjects":' + b"[" * 1_000 + b"]" * 1_000 + b"}",
+            headers={"Authorization": f"Bearer {system.key}", "Content-Type": "application/json"},
+        )
+
+        assert answers(answer.get_json()["results"]) == [(None, "invalid_reference")]
+
     def test_ten_thousand_are_answered_and_one_more_is_not(self, system: System) -> None:
         people = [{"email": f"person{number}@nordmann.example"} for number in range(MOST_ITEMS)]
 
@@ -308,10 +317,25 @@ class TestStream:
             b'{"email": "a@b.example", "email": "c@b.example"}',
             b'{"email": "a@b.example", "\\u0065mail": "c@b.example"}',
             b'{"email": "a\\u0000@b.example"}',
+            b"[" * 1_000 + b"]" * 1_000,
+            b'{"x":' * 1_000 + b"1" + b"}" * 1_000,
             b'{"email": "' + b"x" * LONGEST_LINE_BYTES + b'"}',
             b'{"email": "' + b"x" * 10 * 1024 * 1024 + b'"}',
         ],
-        ids=["open", "word", "null", "bytes", "cut", "twice", "twice escaped", "nul", "long", "10 MB"],
+        ids=[
+            "open",
+            "word",
+            "null",
+            "bytes",
+            "cut",
+            "twice",
+            "twice escaped",
+            "nul",
+            "deep",
+            "deeper",
+            "long",
+            "10 MB",
+        ],
     )
     def test_a_broken_line_is_a_no_in_its_place(self, system: System, line: bytes) -> None:
         system.post("/v1/consents", system.report())
