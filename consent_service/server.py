@@ -25,6 +25,8 @@ from consent_service.config import Settings
 STANDS_STILL_SECONDS: Final = 30.0
 #: Answers go out when nothing more has come for so long, however few they are.
 _LULL_SECONDS: Final = 0.05
+# The server keeps a number of pieces for a caller who does not take them, so they are small.
+_PIECE_BYTES: Final = 16 * 1024
 #: Streams that one process carries at a time; the next one is told to come back.
 MOST_STREAMS: Final = 32
 #: No body of the API is longer.
@@ -159,12 +161,9 @@ class Server:
                 receiving.cancel()
                 return
             answer = await loop.run_in_executor(self._streaming, lines.answer) if lines.is_waiting else b""
-            if answer:
-                try:
-                    await asyncio.wait_for(transports[0].send_bytes(answer), STANDS_STILL_SECONDS)
-                except (TimeoutError, RuntimeError):
-                    receiving.cancel()
-                    return
+            if answer and not await _send(transports[0], answer):
+                receiving.cancel()
+                return
             if done:
                 if not piece:
                     return
@@ -175,6 +174,17 @@ def create() -> Server:
     """Make the server of this process with the settings of its environment."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     return Server(create_app(Settings.from_environ()))
+
+
+async def _send(transport: Transport, answer: bytes) -> bool:
+    """Send an answer in small pieces; returns whether all of it was taken."""
+    try:
+        for start in range(0, len(answer), _PIECE_BYTES):
+            piece = answer[start : start + _PIECE_BYTES]
+            await asyncio.wait_for(transport.send_bytes(piece), STANDS_STILL_SECONDS)
+    except (TimeoutError, RuntimeError):
+        return False
+    return True
 
 
 async def _next(pieces: AsyncIterator[bytes]) -> bytes:

@@ -57,20 +57,33 @@ class ItemSchema(SubjectReferenceSchema):
     correlation_id = Text(longest=many_asking.LONGEST_CORRELATION_ID)
 
 
+class _Items(ma.fields.Field[list[Any]]):
+    """The items of a batch, which are read one by one later: here it only counts how many there are."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:  # noqa: ANN401 - marshmallow's signature
+        del attr, data, kwargs
+        if not isinstance(value, list):
+            raise ma.ValidationError(complaint("not_a_list", "A list is expected here."))
+        if not 1 <= len(value) <= MOST_ITEMS:
+            raise ma.ValidationError(complaint("item_count", f"Between 1 and {MOST_ITEMS} items are expected here."))
+        return value
+
+
 class BatchSchema(ma.Schema):
     """Many people, one purpose and channel. An item that cannot be read is answered no in its place."""
 
     purpose = PurposeKey(required=True)
     channel = Text(longest=100, required=True)
     as_of = Timestamp(allow_none=True, metadata={"description": "What held then? Not in the future."})
-    subjects = ma.fields.List(
-        ma.fields.Raw(
-            allow_none=True, metadata={"description": "A subject reference with an optional `correlation_id`."}
-        ),
+    subjects = _Items(
         required=True,
-        validate=validate.Length(
-            min=1, max=MOST_ITEMS, error=complaint("item_count", f"Between 1 and {MOST_ITEMS} items are expected here.")
-        ),
+        metadata={
+            "type": "array",
+            "items": {},
+            "minItems": 1,
+            "maxItems": MOST_ITEMS,
+            "description": "Subject references, each with an optional `correlation_id`.",
+        },
     )
 
     @ma.post_load

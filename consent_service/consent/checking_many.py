@@ -55,11 +55,12 @@ def answer(asked: Asked, references: Sequence[SubjectReference | ContactValue | 
     answers = [INVALID] * len(references)
     plain: list[tuple[int, ContactValue]] = []
     others: list[tuple[int, Person]] = []
+    plain_kind = (asked.reaches or "email") if _is_plain_question(asked) else None
     for place, reference in enumerate(references):
         if reference is None:
             continue
         if isinstance(reference, ContactValue):
-            if asked.offer is not None and _is_plain_question(asked) and reference.kind == (asked.reaches or "email"):
+            if reference.kind == plain_kind:
                 plain.append((place, reference))
                 continue
             reference = SubjectReference(contact=reference)  # noqa: PLW2901 - the same reference, written out

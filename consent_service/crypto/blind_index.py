@@ -1,6 +1,5 @@
 """Answers for keyed hashes: finding a value again without storing it."""
 
-import hashlib
 import hmac
 from typing import Final
 
@@ -44,4 +43,4 @@ def _label(text: str) -> bytes:
 def _mac(key: bytes, message: bytes) -> bytes:
     if not key:
         raise ValueError("an unkeyed hash of an address can be reversed by trying them all")
-    return hmac.new(key, message, hashlib.sha256).digest()
+    return hmac.digest(key, message, "sha256")
