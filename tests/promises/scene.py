@@ -1,9 +1,10 @@
 """Where faults strike: somebody about whom the answer is yes, the process that answers, and the roads to ask it."""
 
+import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +23,15 @@ from consent_service.crypto.keyring import Keyring
 from consent_service.db import session as db_session
 from consent_service.db.direct import DirectConnections
 from consent_service.db.session import Database
+from consent_service.server import Server
+from tests.promises import served
 from tests.promises.world import Person
 
 #: Nobody waits for a lock for longer than this in a test; in service it is two seconds.
-HURRIED_MS: Final = 40
+HURRIED_MS: Final = 20
+
+STREAM: Final = "/v1/checks/stream?purpose=newsletter&channel=email"
+LINES_OF_JSON: Final = "application/x-ndjson"
 
 _YES: Final = re.compile(rb'"allowed"\s*:\s*true')
 
@@ -41,6 +47,8 @@ class Scene:
     folder: Path
     subject_id: str = ""
     engines: list[Engine] = field(default_factory=list)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _server: Server | None = None
 
     @property
     def asking(self) -> Asking:
@@ -51,6 +59,14 @@ class Scene:
     @asking.setter
     def asking(self, other: Asking) -> None:
         self.app.extensions[asking.EXTENSION] = other
+        self._server = None
+
+    @property
+    def server(self) -> Server:
+        """Return what the web server of this process calls; it remembers which keys were proved."""
+        if self._server is None:
+            self._server = Server(self.app)
+        return self._server
 
     @property
     def keyring(self) -> Keyring:
@@ -198,12 +214,29 @@ def _ask_about_many(scene: Scene) -> Answer:
 def _ask_in_a_stream(scene: Scene) -> Answer:
     everybody = _everybody(scene)
     response = scene.person.world.client.post(
-        "/v1/checks/stream?purpose=newsletter&channel=email",
+        STREAM,
         data=b"".join(json.dumps(each).encode() + b"\n" for each in everybody),
-        content_type="application/x-ndjson",
+        content_type=LINES_OF_JSON,
         headers={"Authorization": f"Bearer {scene.person.company.api_key}"},
     )
     return Answer.of(response, expected=len(everybody))
+
+
+def serve(scene: Scene, url: str, pieces: Iterable[bytes], *, media_type: str, expected: int = 1) -> Answer:
+    """Ask the server itself, piece by piece."""
+    api_key = scene.person.company.api_key
+    got = served.post(scene.loop, scene.server, url, pieces, media_type=media_type, api_key=api_key)
+    return Answer(got.status, got.body, expected)
+
+
+def _ask_the_server(scene: Scene) -> Answer:
+    body = {"subject": {"email": scene.person.email}, "purpose": "newsletter", "channel": "email"}
+    return serve(scene, "/v1/checks", [json.dumps(body).encode()], media_type="application/json")
+
+
+def _ask_the_server_in_a_stream(scene: Scene) -> Answer:
+    lines = [json.dumps(each).encode() + b"\n" for each in _everybody(scene)]
+    return serve(scene, STREAM, lines, media_type=LINES_OF_JSON, expected=len(lines))
 
 
 #: Every way to ask; a fault strikes them all.
@@ -212,4 +245,6 @@ ROADS: Final[dict[str, Road]] = {
     "one person by id": _ask_by_id,
     "a batch": _ask_about_many,
     "a stream": _ask_in_a_stream,
+    "the server": _ask_the_server,
+    "the server, in a stream": _ask_the_server_in_a_stream,
 }

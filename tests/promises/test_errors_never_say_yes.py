@@ -6,7 +6,9 @@ meanwhile, it never allows, and where nothing could be decided it says no in its
 ACC-01). When the fault is gone, the answer is yes again.
 """
 
+import contextlib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +16,13 @@ import psycopg
 import pytest
 from flask import Flask
 
+from consent_service.api.quick_checks import QuickChecks
 from consent_service.config import Settings
+from consent_service.consent.checking_many import CHUNK
 from tests.builders import KARI
 from tests.promises import damage, faults, processes
-from tests.promises.scene import ROADS, Scene
+from tests.promises.faults import Struck
+from tests.promises.scene import LINES_OF_JSON, ROADS, STREAM, Answer, Scene, serve
 from tests.promises.world import Company, World
 
 GROUPS: Final = {
@@ -59,6 +64,27 @@ def scene(
     finally:
         scene.discard(scene.asking)
         scene.asking = shared
+        scene.loop.close()
+
+
+def ask_until(scene: Scene, struck: Struck) -> Answer:
+    """Send a whole chunk of a stream, then two lines more once something has happened."""
+    line = b'{"email": "%s"}\n' % KARI.encode()
+    with contextlib.ExitStack() as after:
+
+        def pieces() -> Iterator[bytes]:
+            yield line * CHUNK
+            after.enter_context(struck)
+            yield line * 2
+
+        return serve(scene, STREAM, pieces(), media_type=LINES_OF_JSON)
+
+
+@contextlib.contextmanager
+def later(scene: Scene, duration: timedelta) -> Iterator[None]:
+    """Let time pass."""
+    scene.person.world.time_passes(duration)
+    yield
 
 
 class TestAFault:
@@ -67,14 +93,15 @@ class TestAFault:
     def test_makes_no_yes_on_any_road(self, scene: Scene, group: str) -> None:
         yeses, silences, remains = {}, {}, {}
         for fault in GROUPS[group]:
-            for road, ask in ROADS.items():
-                with fault.strike(scene):
-                    answer = ask(scene)
+            with fault.strike(scene):
+                answers = {(fault.name, road): ask(scene) for road, ask in ROADS.items()}
 
-                if answer.could_be_a_yes:
-                    yeses[fault.name, road] = answer.body
-                if answer.hides_its_no or fault.is_outage != answer.is_outage:
-                    silences[fault.name, road] = answer
+            yeses |= {place: answer.body for place, answer in answers.items() if answer.could_be_a_yes}
+            silences |= {
+                place: answer
+                for place, answer in answers.items()
+                if answer.hides_its_no or fault.is_outage != answer.is_outage
+            }
             # What was prepared for other functions costs a connection one answer, and goes with it.
             left = scene.is_settled() and scene.is_settled()
             if left:
@@ -83,6 +110,34 @@ class TestAFault:
         assert yeses == {}
         assert silences == {}
         assert remains == {}
+
+    @pytest.mark.rule("ACC-01")
+    def test_in_the_middle_of_a_stream_makes_no_yes_from_then_on(self, scene: Scene) -> None:
+        wrong = {}
+        for fault in GROUPS["what happens to a server"]:
+            answer = ask_until(scene, fault.strike(scene))
+
+            early, late = answer.verdicts[:CHUNK], answer.verdicts[CHUNK:]
+            if {each["allowed"] for each in early} != {True} or [each["reason"] for each in late] != [
+                "unavailable"
+            ] * 2:
+                wrong[fault.name] = (answer.status, len(early), late)
+
+        assert wrong == {}
+
+    @pytest.mark.rule("ACC-01")
+    def test_of_time_ends_what_a_key_may_ask_in_a_stream(self, scene: Scene) -> None:
+        scene.superuser.execute("UPDATE api_key SET expires_at = created_at + interval '1 hour'")
+
+        answer = ask_until(scene, later(scene, timedelta(hours=2)))
+
+        assert [each["allowed"] for each in answer.verdicts] == [True] * CHUNK + [False] * 2
+
+    def test_meets_the_short_road_too(self, scene: Scene) -> None:
+        asked = b'{"subject":{"email":"%s"},"purpose":"newsletter","channel":"email"}' % KARI.encode()
+        headers = {"content-type": "application/json", "authorization": f"Bearer {scene.person.company.api_key}"}
+
+        assert QuickChecks(scene.app).answer(headers, "", asked) is not None
 
     def test_has_a_name_of_its_own(self) -> None:
         names = [fault.name for group in GROUPS.values() for fault in group]
