@@ -91,7 +91,9 @@ class TestAFault:
     @pytest.mark.rule("ACC-01")
     @pytest.mark.parametrize("group", GROUPS)
     def test_makes_no_yes_on_any_road(self, scene: Scene, group: str) -> None:
-        yeses, silences, remains = {}, {}, {}
+        yeses: dict[tuple[str, str], bytes] = {}
+        silences: dict[tuple[str, str], Answer] = {}
+        remains = {}
         for fault in GROUPS[group]:
             with fault.strike(scene):
                 answers = {(fault.name, road): ask(scene) for road, ask in ROADS.items()}
