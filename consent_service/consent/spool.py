@@ -63,6 +63,11 @@ class Spool:
         """
         with self._lock:
             file = self._file or self._start()
+            if not os.fstat(file.descriptor).st_nlink:
+                # Somebody has deleted the file: whatever is written to it now is found by nobody.
+                os.close(file.descriptor)
+                self._file = None
+                file = self._start()
             try:
                 written = os.write(file.descriptor, lines)
             except OSError as error:

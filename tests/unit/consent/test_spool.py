@@ -146,6 +146,17 @@ print(*sorted(line.decode().strip() for line in found))
 """
 
 
+class TestADeletedFile:
+    def test_is_not_written_to(self, spool: Spool) -> None:
+        spool.append(b"one\n")
+        for path in spool.folder.iterdir():
+            path.unlink()
+
+        spool.append(b"two\n")
+
+        assert [path.read_bytes() for path in spool.folder.iterdir()] == [b"two\n"]
+
+
 class TestTake:
     def test_a_file_that_is_being_written_is_left_alone(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path, rotate_seconds=NEVER)
