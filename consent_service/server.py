@@ -27,6 +27,8 @@ STANDS_STILL_SECONDS: Final = 30.0
 _LULL_SECONDS: Final = 0.05
 # The server keeps a number of pieces for a caller who does not take them, so they are small.
 _PIECE_BYTES: Final = 16 * 1024
+#: Nobody in a stream waits longer for an answer, however steadily more people come.
+LONGEST_WAIT_SECONDS: Final = 0.25
 #: Streams that one process carries at a time; the next one is told to come back.
 MOST_STREAMS: Final = 32
 #: No body of the API is longer.
@@ -78,8 +80,16 @@ class HttpProtocol(Protocol):
 class Server:
     """The application as the web server calls it."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        *,
+        stands_still_seconds: float = STANDS_STILL_SECONDS,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
+    ) -> None:
         self._app = app
+        self._stands_still_seconds = stands_still_seconds
+        self._longest_wait_seconds = longest_wait_seconds
         self._quick = QuickChecks(app)
         self._streams = 0
         # Its one thread has a connection of its own, so streams together ask the database one thing at a time.
@@ -89,7 +99,7 @@ class Server:
         """Answer one request."""
         if scope.method == "POST":
             if scope.path == quick_checks.PATH:
-                body = await protocol()
+                body = await _receive_short(scope, protocol)
                 quick = self._quick.answer(scope.headers, scope.query_string, body)
                 if quick is not None:
                     protocol.response_bytes(HTTPStatus.OK, quick.headers, quick.body)
@@ -147,21 +157,25 @@ class Server:
         loop = asyncio.get_running_loop()
         pieces = aiter(protocol)
         receiving: asyncio.Future[bytes] = asyncio.ensure_future(_next(pieces))
+        answered_at = loop.time()
         while True:
-            patience = _LULL_SECONDS if lines.is_waiting else STANDS_STILL_SECONDS
+            patience = _LULL_SECONDS if lines.is_waiting else self._stands_still_seconds
             done, _ = await asyncio.wait({receiving}, timeout=patience)
             if done:
                 piece = receiving.result()
                 if not piece:
                     lines.finish()
-                elif not lines.feed(piece):
+                elif not lines.feed(piece) and (
+                    not lines.is_waiting or loop.time() - answered_at < self._longest_wait_seconds
+                ):
                     receiving = asyncio.ensure_future(_next(pieces))
                     continue
             elif not lines.is_waiting:
                 receiving.cancel()
                 return
             answer = await loop.run_in_executor(self._streaming, lines.answer) if lines.is_waiting else b""
-            if answer and not await _send(transports[0], answer):
+            answered_at = loop.time()
+            if answer and not await _send(transports[0], answer, self._stands_still_seconds):
                 receiving.cancel()
                 return
             if done:
@@ -176,12 +190,12 @@ def create() -> Server:
     return Server(create_app(Settings.from_environ()))
 
 
-async def _send(transport: Transport, answer: bytes) -> bool:
-    """Send an answer in small pieces; returns whether all of it was taken."""
+async def _send(transport: Transport, answer: bytes, patience: float) -> bool:
+    """Send an answer in small pieces; each within `patience` seconds; returns whether all was taken."""
     try:
         for start in range(0, len(answer), _PIECE_BYTES):
             piece = answer[start : start + _PIECE_BYTES]
-            await asyncio.wait_for(transport.send_bytes(piece), STANDS_STILL_SECONDS)
+            await asyncio.wait_for(transport.send_bytes(piece), patience)
     except (TimeoutError, RuntimeError):
         return False
     return True
@@ -196,6 +210,14 @@ async def _next(pieces: AsyncIterator[bytes]) -> bytes:
                 return bytes(piece)
     except StopAsyncIteration:
         return b""
+
+
+async def _receive_short(scope: Scope, protocol: HttpProtocol) -> bytes:
+    """Receive a body at once where it says that it is short, which is quicker."""
+    length = scope.headers.get("content-length")
+    if length is not None and length.isdecimal() and int(length) <= LONGEST_BODY_BYTES:
+        return await protocol()
+    return await _receive(protocol)
 
 
 async def _receive(protocol: HttpProtocol) -> bytes:
