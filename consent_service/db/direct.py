@@ -106,7 +106,8 @@ class DirectConnections:
         if connection is not None:
             try:
                 return self._row(connection, statement, types, parameters)
-            except psycopg.OperationalError:
+            except psycopg.Error:
+                # Not OperationalError alone: a server that only hung up left no code that would make it one.
                 is_lost = connection.pgconn.status != ConnStatus.OK
                 self.close()
                 if not is_lost:

@@ -209,9 +209,10 @@ def heard_alone(copy: Standing, question: Question, reference: SubjectReference,
     """Return what a check about this person alone answers."""
     asked = gathering.ask(copy, question)
     person = gathering.person_of(asked, reference)
-    row = direct.run(gathering.STATEMENT, gathering.parameters(asked, person))[0]
-    assert row[0]
-    decision = check.answer(asked, None if person is None else row[1:], at=question.at)
+    sent = gathering.binary_parameters(asked, person)
+    row = gathering.read_row(direct.row(gathering.STATEMENT_DIRECT, gathering.TYPES, sent))
+    assert row is not None
+    decision = check.answer(asked, None if person is None else row, at=question.at)
     return decision.allowed, decision.status, decision.reason, decision.subject_id, decision.valid_until
 
 
