@@ -110,14 +110,12 @@ def _answer_plain(
     rest: dict[int, None] = {}
     horizon = asked.question.at + asked.standing.controller.decision_lifetime
     has_bases = asked.known is not None and "other_bases" in asked.known.looks_for
-    last = 0
     for number, is_plain, subject, entry, kind_of_act, consent, confirmed, expires, basis, grade, notice in rows:
-        if number == last or not is_plain or (has_bases and entry is None):
-            # A second row for the same reference: several people stand under the address.
+        place = people[number - 1][0]
+        if answers[place] is not INVALID or not is_plain or (has_bases and entry is None):
+            # A second row for the same reference, wherever the plan puts it: several people stand under the address.
             rest[number] = None
-            last = number
             continue
-        last = number
         key = (
             subject is None,
             kind_of_act,
@@ -131,7 +129,7 @@ def _answer_plain(
         if found is None:
             found = _decide_alike(asked, key, confirmed)
             alike[key] = found
-        answers[people[number - 1][0]] = Answered(found[0], subject, consent, entry, found[1])
+        answers[place] = Answered(found[0], subject, consent, entry, found[1])
     return [
         (people[number - 1][0], Person(None, blinds[number - 1], kind, suppressions[number - 1], None, None))
         for number in rest

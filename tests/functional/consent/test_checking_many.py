@@ -340,3 +340,21 @@ class TestManyAtOnce:
 
         with pytest.raises(CopyIsOldError):
             checking_many.answer(old, [contact(KARI) if is_plain else refer(KARI)], direct.run)
+
+    @pytest.mark.rule("WD-12")
+    @pytest.mark.parametrize("planned", ["enable_hashjoin", "enable_mergejoin", "enable_nestloop"])
+    def test_a_no_of_whoever_shares_the_address_binds_in_whatever_order_people_are_found(
+        self, stage: Stage, form: FormVersion, direct: DirectConnections, planned: str
+    ) -> None:
+        stage.report(form, YES, who=external("4712", point=of("shared")))
+        stage.report(form, YES, who=external("4714", point=of("between")))
+        stage.report(form, YES, who=external("4713", point=of("shared")), at=NOON + MINUTE)
+        stage.report(form, NO, who=external("4712", point=of("shared")), at=NOON + HOUR)
+        for name in {"enable_hashjoin", "enable_mergejoin", "enable_nestloop"} - {planned}:
+            direct.run(b"SELECT set_config(%b, 'off', false)", (name,))
+
+        both = [refer(of("shared")), refer(of("between"))]
+
+        reasons = demand_alike(copy_of(stage), both, Question(*CLUB, NOON + 2 * HOUR), direct)
+
+        assert reasons == {"consent_withdrawn", "consent_given"}
