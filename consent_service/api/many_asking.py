@@ -84,7 +84,34 @@ class Running:
             # A stream may outlive the key that opened it.
             raise ApiKeyInvalidError(self._caller.api_key.id)
         answers = self._decide(items, at)
+        before = (self._read_so_far, self.allowed, self.denied, self.invalid, self.valid_until)
         results, kept = self._results(items, answers)
+        try:
+            self._write_down(at, kept)
+        except BaseException:
+            # Nobody hears these answers, so they must not be counted.
+            self._read_so_far, self.allowed, self.denied, self.invalid, self.valid_until = before
+            raise
+        return results
+
+    def deny(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        """Answer no to everybody in a chunk that could not be decided: they are counted, and no answer is kept."""
+        unread = sum(item.reference is None for item in items)
+        self.invalid += unread
+        self.denied += len(items) - unread
+        self._read_so_far += len(items)
+        return [
+            {
+                "correlation_id": item.correlation_id,
+                "allowed": False,
+                "status": "unknown",
+                "reason": "unavailable" if item.reference is not None else "invalid_reference",
+                "subject_id": None,
+            }
+            for item in items
+        ]
+
+    def _write_down(self, at: datetime, kept: Sequence[Answer]) -> None:
         decisions.record_many(
             self._caller.asking.spool,
             kind=self._asked.kind,
@@ -104,20 +131,6 @@ class Running:
             invalid=self.invalid,
             answers=kept,
         )
-        return results
-
-    def deny(self, items: Sequence[Item]) -> list[dict[str, Any]]:
-        """Answer no to everybody in a chunk that could not be decided; nothing was looked up, and nothing is kept."""
-        return [
-            {
-                "correlation_id": item.correlation_id,
-                "allowed": False,
-                "status": "unknown",
-                "reason": "unavailable" if item.reference is not None else "invalid_reference",
-                "subject_id": None,
-            }
-            for item in items
-        ]
 
     def _decide(self, items: Sequence[Item], at: datetime) -> list[Answered]:
         references = [item.reference for item in items]
