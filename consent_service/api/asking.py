@@ -25,7 +25,7 @@ from consent_service.consent.spool import Spool
 from consent_service.consent.standing import Standing
 from consent_service.consent.statements import Stated
 from consent_service.crypto.api_secrets import ParsedApiKey
-from consent_service.db.direct import DirectConnections
+from consent_service.db.direct import MANY_TIMEOUT_MS, DirectConnections
 from consent_service.db.session import Database
 from consent_service.errors import ApiKeyInvalidError, ControllerUnknownError, RegistryUnsettledError
 from consent_service.web import access, json_bodies, request_log, throttling
@@ -48,12 +48,14 @@ class Asking:
         self._database = database
         self._copies: dict[str, Standing] = {}
         self.direct = DirectConnections(database.engine)
+        self.direct_many = DirectConnections(database.engine, statement_timeout_ms=MANY_TIMEOUT_MS)
         self.spool = spool
         self.issuer = issuer
 
     def close(self) -> None:
         """Close what is open, when nothing is asked any more."""
         self.direct.close_all()
+        self.direct_many.close_all()
 
     def copy(self, controller_id: str) -> Standing:
         """Return what the registry of a controller says, as this process last read it.
@@ -75,7 +77,8 @@ class Asking:
     def forget(self, copy: Standing) -> None:
         """Read a controller's registry anew at the next question."""
         if self._copies.get(copy.controller.controller_id) is copy:
-            del self._copies[copy.controller.controller_id]
+            # Another thread may have forgotten it meanwhile.
+            self._copies.pop(copy.controller.controller_id, None)
 
     def verify(self, copy: Standing, parsed: ParsedApiKey, at: datetime) -> ApiKey:
         """Return the key whose text this is, by the copy; raises ApiKeyInvalidError."""
@@ -130,8 +133,8 @@ class Caller:
         return replace(self, copy=copy, api_key=api_key)
 
 
-def decide(caller: Caller, request: CheckRequest) -> Decision:
-    """Decide one question and write the answer down.
+def decide(caller: Caller, request: CheckRequest) -> tuple[Decision, Standing]:
+    """Decide one question and write the answer down; returns it with the copy of the registry that it rests on.
 
     Raises InvalidInputError for a moment in the future, psycopg.Error, SpoolUnavailableError, and
     RegistryUnsettledError where the registry changed at every try.
@@ -144,7 +147,7 @@ def decide(caller: Caller, request: CheckRequest) -> Decision:
         if row is not None:
             decision = check.answer(asked, None if person is None else row, at=caller.at)
             record(caller.asking.spool, caller.copy, caller.api_key, request, decision)
-            return decision
+            return decision, caller.copy
         caller = caller.renewed()
     raise RegistryUnsettledError
 

@@ -90,7 +90,7 @@ def decide(caller: Caller, sent: SentCheck) -> Response:
 
     200 also when the answer is no, and for a person never seen. Whatever goes wrong here says no in its body too.
     """
-    decision = asking.decide(
+    decision, copy = asking.decide(
         caller,
         CheckRequest(
             reference=sent.subject.resolve(system=caller.api_key.system),
@@ -102,7 +102,7 @@ def decide(caller: Caller, sent: SentCheck) -> Response:
             min_evidence=sent.min_evidence,
         ),
     )
-    statement = asking.sign(caller.copy, decision, as_of=sent.as_of, issuer=caller.asking.issuer)
+    statement = asking.sign(copy, decision, as_of=sent.as_of, issuer=caller.asking.issuer)
     return Response(write(decision, statement), mimetype="application/json")
 
 

@@ -155,7 +155,7 @@ class Running:
         # Where nobody is looked for, the registry is asked by itself whether this still holds.
         if asked.offer is None and self._caller.asking.read(asked, None) is None:
             raise CopyIsOldError
-        return checking_many.answer(asked, references, self._caller.asking.direct.run)
+        return checking_many.answer(asked, references, self._caller.asking.direct_many.run)
 
     def _results(self, items: Sequence[Item], answers: Sequence[Answered]) -> tuple[list[dict[str, Any]], list[Answer]]:
         results: list[dict[str, Any]] = []

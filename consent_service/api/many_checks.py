@@ -194,7 +194,9 @@ def decide_stream(caller: Caller, asked: StreamQuery) -> Response:
         body = many_asking.pump(stream, request.environ["wsgi.input"])
     answer = Response(body, mimetype=STREAM_MEDIA_TYPE)
     answer.headers["Evaluated-At"] = many_asking.timestamp(caller.at)
-    answer.headers["Valid-Until"] = many_asking.timestamp(caller.at + caller.copy.controller.decision_lifetime)
+    if asked.as_of is None:
+        # What held in the past says nothing about sending now.
+        answer.headers["Valid-Until"] = many_asking.timestamp(caller.at + caller.copy.controller.decision_lifetime)
     answer.headers["Decision-Id"] = running.decision_id
     return answer
 

@@ -67,6 +67,8 @@ class DirectConnections:
             **arguments,
             "options": options,
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+            # A server that has vanished from the network is noticed before anybody gives up waiting.
+            "tcp_user_timeout": statement_timeout_ms,
         }
         self._threads = threading.local()
         self._lock = threading.Lock()
