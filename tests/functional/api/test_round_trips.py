@@ -23,9 +23,9 @@ PEOPLE = [{"email": f"person{number}@nordmann.example"} for number in range(2_50
 def statements(app: Flask) -> Iterator[list[str]]:
     """Return what reaches the database, on either way there."""
     seen: list[str] = []
-    direct = app.extensions[asking.EXTENSION].direct
+    direct, many = app.extensions[asking.EXTENSION].direct, app.extensions[asking.EXTENSION].direct_many
     engine = app.extensions[web.EXTENSION].database.engine
-    run, row = direct.run, direct.row
+    run, row = many.run, direct.row
 
     def count_rows(statement: bytes, parameters: Sequence[object]) -> Any:  # noqa: ANN401 - rows
         seen.append(statement.decode())
@@ -38,11 +38,11 @@ def statements(app: Flask) -> Iterator[list[str]]:
     def count_other(*arguments: object) -> None:
         seen.append(str(arguments[2]))
 
-    direct.run, direct.row = count_rows, count_row
+    many.run, direct.row = count_rows, count_row
     event.listen(engine, "before_cursor_execute", count_other)
     yield seen
     event.remove(engine, "before_cursor_execute", count_other)
-    del direct.run, direct.row
+    del many.run, direct.row
 
 
 class TestACheck:
