@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import time_machine
@@ -43,7 +44,7 @@ class Cluster:
     """A running PostgreSQL with one migrated database, and that database's content at the start of every test."""
 
     superuser_url: str
-    content: dict[str, bytes] = field(default_factory=dict)
+    script: list[str] = field(default_factory=list)
 
     def url(self, *, login: str) -> str:
         """Return the URL of the database for one of the logins."""
@@ -77,12 +78,20 @@ class Cluster:
         """Take what is in the database now as the start of every test."""
         with psycopg.connect(self.database_url) as connection:
             tables = connection.execute(
-                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+                "SELECT format('%I.%I', table_schema, table_name),"
+                " array_agg(quote_ident(column_name) ORDER BY ordinal_position)"
+                " FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
+                " WHERE table_type = 'BASE TABLE' AND is_generated = 'NEVER'"
+                " AND table_schema NOT IN ('pg_catalog', 'information_schema') GROUP BY 1 ORDER BY 1"
             ).fetchall()
-            for (table,) in tables:
-                with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.SQL(table))) as rows:
-                    self.content[table] = b"".join(bytes(part) for part in rows)
+            for table, columns in tables:
+                self.script.append(f"DELETE FROM {table}")  # noqa: S608 - names that PostgreSQL quoted
+                values = ", ".join(f"quote_nullable({column}::text)" for column in columns)
+                rows = connection.execute(f"SELECT concat_ws(', ', {values}) FROM {table}").fetchall()  # noqa: S608 - as above
+                if rows:
+                    texts = ", ".join(f"({row})" for (row,) in rows)
+                    named = ", ".join(columns)
+                    self.script.append(f"INSERT INTO {table} ({named}) OVERRIDING SYSTEM VALUE VALUES {texts}")  # noqa: S608 - as above
 
     def restore(self) -> None:
         """Bring back the start of every test; the triggers that keep history are asleep meanwhile."""
@@ -91,12 +100,8 @@ class Cluster:
                 "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
             )
-            connection.execute("SET LOCAL session_replication_role = replica")
-            for table, rows in self.content.items():
-                connection.execute(sql.SQL("DELETE FROM {}").format(sql.SQL(table)))
-                if rows:
-                    with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.SQL(table))) as copy:
-                        copy.write(rows)
+            # One message instead of a hundred: every test waits for it.
+            connection.execute("; ".join(("SET LOCAL session_replication_role = replica", *self.script)).encode())
 
     def _migrate(self) -> None:
         url = self.url(login=OWNER)
@@ -105,6 +110,13 @@ class Cluster:
             roles.create_missing(connection, ROLES)
         engine.dispose()
         migrate.upgrade(url, roles=ROLES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let properties be tried on the same few examples each time, and on many new ones with `--long`."""
+    hypothesis.settings.register_profile("normal", max_examples=40, derandomize=True)
+    hypothesis.settings.register_profile("long", max_examples=1_000)
+    hypothesis.settings.load_profile("long" if config.getoption("--long") else "normal")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,15 @@ PENS = {
 }
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _modules() -> tuple[tuple[str, ast.Module], ...]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return tuple((path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
+
+
+@cache
+def _calls() -> tuple[tuple[str, ast.Call], ...]:
+    return tuple((place, node) for place, tree in _modules() for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def _imported_models(tree: ast.Module) -> Iterator[str]:
@@ -59,12 +66,7 @@ def test_only_a_room_itself_touches_its_rows() -> None:
 
 @pytest.mark.parametrize(("row", "pen"), PENS.items())
 def test_what_only_grows_has_one_pen(row: str, pen: str) -> None:
-    writers = {
-        place
-        for place, tree in _modules()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and _writes(node, row)
-    }
+    writers = {place for place, call in _calls() if _writes(call, row)}
 
     assert writers == {pen}
 
