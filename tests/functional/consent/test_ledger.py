@@ -145,6 +145,7 @@ class TestState:
             "customer_relation",
             "decision",
             "decision_answer",
+            "former_purpose_settings",
             "idempotency_record",
             "ledger_entry",
             "notice_publication",
