@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from consent_service.server import Headers, Server
+from tests import event_loops
 
 
 @dataclass(slots=True)
@@ -57,5 +58,5 @@ def post(
         headers={"content-type": media_type, "authorization": f"Bearer {api_key}"},
     )
     received = Received(iter(pieces))
-    loop.run_until_complete(server.__rsgi__(scope, received))
+    event_loops.run(server.__rsgi__(scope, received), loop=loop)
     return received

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
@@ -12,7 +11,6 @@ from consent_service.accounts import api_keys
 from consent_service.api.many_asking import LONGEST_LINE_BYTES
 from consent_service.api.many_checks import MOST_ITEMS, STREAM_MEDIA_TYPE
 from consent_service.audit import trail
-from consent_service.consent.checking_many import CHUNK
 from consent_service.db.session import Database
 from tests import builders
 from tests.builders import NOON
@@ -270,43 +268,6 @@ class TestBatch:
 
         assert answers(before["results"]) == [(None, "consent_given")]
         assert answers(batch(system, KARI)["results"]) == [(None, "notice_superseded")]
-
-
-class TestWhatIsWrittenDown:
-    @pytest.mark.parametrize("by_stream", [False, True])
-    def test_each_persons_answer_is_found_at_once(self, system: System, *, by_stream: bool) -> None:
-        told = system.post("/v1/consents", system.report()).get_json()
-        items = [OLA, {}, KARI]
-        if by_stream:
-            decision_id = send(system, lines(items)).headers["Decision-Id"]
-        else:
-            decision_id = batch(system, *items)["decision_id"]
-
-        shown = system.get(f"/v1/decisions/{decision_id}?subject_id={told['subject_id']}").get_json()
-
-        assert (shown["kind"], shown["item"]) == ("stream" if by_stream else "batch", 2)
-        assert (shown["allowed"], shown["reason"]) == (True, "consent_given")
-        assert (shown["consent_id"], shown["notice_version"]) == (told["consents"][0]["consent_id"], 1)
-        assert shown["counts"] == {"allowed": 1, "denied": 1, "invalid": 1}
-
-    def test_whoever_could_not_be_decided_is_counted_in_place(self, system: System, superuser_url: str) -> None:
-        told = system.post("/v1/consents", system.report()).get_json()
-        nobody = [{"email": f"nobody{number}@nordmann.example"} for number in range(3 * CHUNK)]
-        answer = send(system, lines([*nobody, KARI]))
-        decision = f"/v1/decisions/{answer.headers['Decision-Id']}?subject_id={told['subject_id']}"
-        pieces = answer.iter_encoded()
-
-        heard = [next(pieces)]
-        with psycopg.connect(superuser_url, autocommit=True) as connection:
-            connection.execute("REVOKE SELECT ON ledger_entry FROM consent_app")
-            heard.append(next(pieces))
-            connection.execute("GRANT SELECT ON ledger_entry TO consent_app")
-        heard += pieces
-        shown = system.get(decision).get_json()
-
-        assert {json.loads(line)["reason"] for line in heard[1].splitlines()} == {"unavailable"}
-        assert shown["item"] == 3 * CHUNK
-        assert shown["counts"] == {"allowed": 1, "denied": 3 * CHUNK, "invalid": 0}
 
 
 class TestStream:

@@ -11,6 +11,7 @@ from flask import Flask
 
 from consent_service.api import asking
 from consent_service.server import LONGEST_BODY_BYTES, MOST_STREAMS, Server
+from tests import event_loops
 from tests.functional.api.conftest import KARI, System
 
 CHECK = {"subject": KARI, "purpose": "survey", "channel": "email"}
@@ -109,7 +110,7 @@ def serve(server: Server, *calls: Call) -> None:
     async def all_of_them() -> None:
         await asyncio.wait_for(asyncio.gather(*(server.__rsgi__(call, call) for call in calls)), PATIENCE)
 
-    asyncio.run(all_of_them())
+    event_loops.run(all_of_them())
 
 
 class TestBothRoads:
@@ -238,7 +239,7 @@ class TestStreams:
             yield LINE + b"nonsense\n"
 
         call = a_stream(system, then_the_connection_goes)
-        direct = app.extensions[asking.EXTENSION].direct
+        direct = app.extensions[asking.EXTENSION].direct_many
 
         def lose(*_: object) -> list[Any]:
             raise OSError
@@ -246,12 +247,12 @@ class TestStreams:
         async def serve_without_database() -> None:
             serving = asyncio.ensure_future(Server(app).__rsgi__(call, call))
             await asyncio.wait({asyncio.ensure_future(call.is_answered.wait())}, timeout=PATIENCE)
-            direct.run = direct.row = lose
+            direct.run = lose
             try:
                 await asyncio.wait_for(serving, PATIENCE)
             finally:
-                del direct.run, direct.row
+                del direct.run
 
-        asyncio.run(serve_without_database())
+        event_loops.run(serve_without_database())
 
         assert [each["reason"] for each in call.answers] == ["no_consent", "unavailable", "invalid_reference"]
