@@ -7,6 +7,8 @@ ConsentServiceError
 ├── ServiceStartError
 │   ├── DatabaseStartError
 │   └── ProgramFailedError
+├── NoteInvalidError
+├── VerifierKeyInvalidError
 ├── SealBrokenError
 ├── KeyDestroyedError
 ├── LinkInvalidError
@@ -105,6 +107,18 @@ class DatabaseStartError(ServiceStartError):
     """The embedded PostgreSQL cannot be set up or started; the message says what stands in the way."""
 
     code: ClassVar[str] = "database_start_failed"
+
+
+class NoteInvalidError(ConsentServiceError):
+    """The text is no signed note, or a known key's signature does not verify, or no known key signed it."""
+
+    code: ClassVar[str] = "note_invalid"
+
+
+class VerifierKeyInvalidError(ConsentServiceError):
+    """The text is not a public key of a log or a witness."""
+
+    code: ClassVar[str] = "verifier_key_invalid"
 
 
 class SealBrokenError(ConsentServiceError):
