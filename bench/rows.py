@@ -23,7 +23,7 @@ COLUMNS: Final = {
     "contact_point": "controller_id, id, subject_id, kind, blind_index, sealed, verified_at, holder_from",
     "external_id": "controller_id, system, blind_index, subject_id, sealed, created_at",
     "audit.entry": "controller_id, id, version, type, occurred_at, commit, sealed_for, sealed",
-    "audit.entry_subject": "controller_id, entry_id, subject_id",
+    "audit.entry_about": "controller_id, entry_id, subject_id",
     "audit.stream_head": "controller_id, stream, number, commit",
     "evidence": "controller_id, id, subject_id, consent_id, recorded_at",
     "evidence_part": "controller_id, evidence_id, part, sealed",
@@ -197,8 +197,7 @@ class Rows:
         entry = self._id(at)
         owner = "controller" if subject is None else "subject"
         self._row("audit.entry", entry, 1, kind, at, self._commitment(), owner, self._sealed())
-        if subject is not None:
-            self._row("audit.entry_subject", entry, subject)
+        self._row("audit.entry_about", entry, _NONE if subject is None else subject)
         return entry
 
     def _row(self, table: str, *values: object) -> None:

@@ -175,6 +175,8 @@ def _watch_requests(app: Flask) -> None:
         request_log.begin()
         addresses.refuse_unreadable()
 
+    app.teardown_request(request_ids.end)
+
     @app.after_request
     def finish(answer: Response) -> Response:
         return request_log.finish(headers.protect(answer), metrics=metrics)

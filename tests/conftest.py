@@ -33,7 +33,7 @@ from tests.smtp_sink import SmtpSink
 
 pytest_plugins = ("tests.rules_report",)
 
-ROLES = Roles(app="consent_app", worker="consent_worker", retention="consent_retention")
+ROLES = Roles(app="consent_app", worker="consent_worker", retention="consent_retention", sequencer="consent_sequencer")
 OWNER = "consent_owner"
 DATABASE = "consent"
 PASSWORD = "known-to-everybody"
@@ -184,6 +184,12 @@ def retention_url(fresh: Cluster) -> str:
 
 
 @pytest.fixture
+def sequencer_url(fresh: Cluster) -> str:
+    """Return the URL of the login that gives audit entries their places."""
+    return fresh.url(login=ROLES.sequencer)
+
+
+@pytest.fixture
 def database(app_url: str, keyring: Keyring) -> Iterator[Database]:
     """Connect as the web server does."""
     with _database(app_url, keyring) as database:
@@ -201,6 +207,13 @@ def worker_database(worker_url: str, keyring: Keyring) -> Iterator[Database]:
 def retention_database(retention_url: str, keyring: Keyring) -> Iterator[Database]:
     """Connect as the jobs that destroy sealed bodies do."""
     with _database(retention_url, keyring) as database:
+        yield database
+
+
+@pytest.fixture
+def sequencer_database(sequencer_url: str) -> Iterator[Database]:
+    """Connect as the keeper of the log does: it holds no key that opens anything."""
+    with _database(sequencer_url, Keyring({})) as database:
         yield database
 
 

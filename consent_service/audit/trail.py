@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
-from consent_service.audit.models import AuditEntry, AuditEntrySubject, AuditStreamHead
+from consent_service.audit.models import AuditEntry, AuditEntryAbout, AuditStreamHead
 from consent_service.crypto import canonical, sealing
-from consent_service.db.session import controller_of
+from consent_service.db.session import controller_of, request_of
 from consent_service.errors import FieldProblem, InvalidInputError
 from consent_service.vault import keys
 
@@ -34,11 +34,14 @@ TYPES: Final = frozenset(
         "consent.renewed",
         "consent.withdrawn",
         "controller.created",
+        "controller.registered",
         "controller.settings_changed",
         "customer_relation.recorded",
         "evidence.revealed",
         "form.created",
         "form.version_created",
+        "log.exported",
+        "log.recovered",
         "notice.drafted",
         "notice.published",
         "notice_delivery.recorded",
@@ -54,6 +57,7 @@ TYPES: Final = frozenset(
         "reservations.washed",
         "revocation.applied",
         "revocation.recorded",
+        "schema.migrated",
         "signup.code_failed",
         "signup.confirmed",
         "signup.expired",
@@ -96,18 +100,28 @@ def record(
     stream: str,
     payload: Mapping[str, Any],
     subject_id: str | None = None,
+    gap: Mapping[str, Any] | None = None,
 ) -> str:
     """Append one entry and return its id (`aud_…`).
 
     `stream` names what the entry is about (`purpose:newsletter`); its head is locked until commit, so a caller that
-    acts on a subject takes the subject's lock first. `payload` holds JSON values without floats.
+    acts on a subject takes the subject's lock first. `payload` holds JSON values without floats. `gap` is what a
+    recovery says in clear (`log.recovered`).
     """
     if type not in TYPES:
         raise ValueError(f"{type} is not a documented audit type")
     entry_id = identifiers.new_id("aud", at=at)
     entry_key = sealing.random_key()
     number, previous = _take_place(session, stream)
-    whole = {**payload, "actor": str(actor), "stream": stream, "number": number, "previous": previous, "type": type}
+    whole = {
+        **payload,
+        "actor": str(actor),
+        "stream": stream,
+        "number": number,
+        "previous": previous,
+        "type": type,
+        "request_id": request_of(session),
+    }
     plaintext = canonical.canonical_json(whole)
     commit = canonical.commitment(entry_key, plaintext)
     sealed_for, sealed = _seal(session, entry_key + plaintext, entry_id=entry_id, subject_id=subject_id)
@@ -121,14 +135,20 @@ def record(
             commit=commit,
             sealed_for=sealed_for,
             sealed=sealed,
+            gap=gap,
         )
     )
-    if subject_id is not None:
-        session.execute(
-            insert(AuditEntrySubject).values(
-                controller_id=controller_of(session), entry_id=entry_id, subject_id=subject_id
-            )
+    session.execute(
+        insert(AuditEntryAbout).values(
+            controller_id=controller_of(session),
+            entry_id=entry_id,
+            subject_id=subject_id,
+            actor=str(actor),
+            purpose_id=payload.get("purpose", payload.get("purpose_id")),
+            channel=payload.get("channel"),
+            request_id=request_of(session),
         )
+    )
     _move_head(session, stream, number, commit)
     return entry_id
 

@@ -31,8 +31,11 @@ LOGINS: Final = "logins.json"
 APP_URL: Final = "DATABASE_URL_APP"
 WORKER_URL: Final = "DATABASE_URL_WORKER"
 RETENTION_URL: Final = "DATABASE_URL_RETENTION"
+SEQUENCER_URL: Final = "DATABASE_URL_SEQUENCER"
+LOG_KEYS: Final = "CONSENT_LOG_KEYS"
+LOG_COPY: Final = "CONSENT_LOG_COPY"
 
-_URL_OF: Final = {"app": APP_URL, "worker": WORKER_URL, "retention": RETENTION_URL}
+_URL_OF: Final = {"app": APP_URL, "worker": WORKER_URL, "retention": RETENTION_URL, "sequencer": SEQUENCER_URL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ def prepare(*, migrator_url: str, data_dir: Path, keys_dir: Path, demo: bool, pu
     made for something else.
     """
     is_new = _is_new(migrator_url)
+    log_keys_dir = Path(os.environ.get(LOG_KEYS) or keys_dir / "log")
     keys = _keys(keys_dir, is_new=is_new)
     if not is_new:
         _demand_ours(migrator_url, keys, demo=demo)
@@ -59,12 +63,15 @@ def prepare(*, migrator_url: str, data_dir: Path, keys_dir: Path, demo: bool, pu
         with owner.begin() as connection:
             _mark(connection, demo=demo)
             _remember(connection, keys)
+            _remember_log_key(connection, log_keys_dir)
     finally:
         owner.dispose()
     environment = {
         **logins.environment,
         "CONSENT_KEYS": str(keys_dir),
         "CONSENT_DATA": str(data_dir),
+        LOG_KEYS: str(log_keys_dir),
+        LOG_COPY: os.environ.get(LOG_COPY) or str(data_dir / "log-copy"),
         "PUBLIC_URL": public_url,
         "CONSENT_DEMO": "1" if demo else "0",
     }
@@ -157,12 +164,15 @@ def _passwords(keys_dir: Path) -> dict[str, str]:
     try:
         stored: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        stored = {part: secrets.token_urlsafe(32) for part in _URL_OF}
+        stored = {}
+    # A newer version of the service may know a login that this folder has no password for yet.
+    complete = {part: secrets.token_urlsafe(32) for part in _URL_OF} | stored
+    if complete != stored:
         fresh = path.with_suffix(".new")
         fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps(stored) + "\n", encoding="utf-8")
+        fresh.write_text(json.dumps(complete) + "\n", encoding="utf-8")
         fresh.replace(path)
-    return stored
+    return complete
 
 
 def _verifiers(connection: Connection, own: Roles, passwords: Mapping[str, str]) -> dict[str, str]:
@@ -190,14 +200,32 @@ def _mark(connection: Connection, *, demo: bool) -> None:
 
 def _remember(connection: Connection, keys: Keyring) -> None:
     """Keep the fingerprints of the first start; raise where this is another folder."""
-    stored = {row.name: row.fingerprint for row in connection.execute(select(KeyFingerprint.__table__))}
+    rows = connection.execute(select(KeyFingerprint.__table__))
+    stored = {row.name: row.fingerprint for row in rows if not keyring.is_of_log(row.name)}
     held = keyring.fingerprints(keys)
     if not stored:
-        rows = [{"name": name, "fingerprint": value} for name, value in held.items()]
-        connection.execute(insert(KeyFingerprint), rows)
+        connection.execute(insert(KeyFingerprint), _fingerprint_rows(held))
     elif stored != held:
         wrong = sorted(name for name in stored.keys() | held.keys() if stored.get(name) != held.get(name))
         raise KeyFolderError(f"the key folder is not the one of this database; it differs in {', '.join(wrong)}")
+
+
+def _remember_log_key(connection: Connection, folder: Path) -> None:
+    """Make the key that signs the audit log for a database that never had one, and keep its fingerprint.
+
+    It is not looked at again here: where it is missing or wrong, nothing is signed, and consent traffic goes on.
+    """
+    names = connection.scalars(select(KeyFingerprint.name))
+    if any(keyring.is_of_log(name) for name in names):
+        return
+    has_key = folder.is_dir() and any(folder.glob("*.key"))
+    make = keyring.load_keyring if has_key else keyring.create_keyring
+    held = keyring.fingerprints(make(folder, names=keyring.LOG_NAMES))
+    connection.execute(insert(KeyFingerprint), _fingerprint_rows(held))
+
+
+def _fingerprint_rows(held: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "fingerprint": value} for name, value in held.items()]
 
 
 def _seed(app_url: str, keys: Keyring, *, data_dir: Path, public_url: str) -> None:

@@ -32,7 +32,7 @@ DEMO_SENDER = "samtykke@consent.example"
 DRAIN_SECONDS = 25
 # The migrator's login opens everything; web and worker have logins of their own.
 KEPT_FROM_CHILDREN = frozenset({"DATABASE_URL"})
-OTHERS_LOGINS = frozenset({preparation.WORKER_URL, preparation.RETENTION_URL})
+OTHERS_LOGINS = frozenset({preparation.WORKER_URL, preparation.RETENTION_URL, preparation.SEQUENCER_URL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,8 @@ from typing import Final
 from consent_service.errors import KeyFolderError
 
 NAMES: Final = ("root", "links", "api_keys", "caps", "idempotency")
+#: What signs the audit log lies in a folder of its own, which one process alone opens.
+LOG_NAMES: Final = ("log",)
 SECRET_BYTES: Final = 32
 
 _FILE_NAME: Final = re.compile(r"([a-z_]+)\.([1-9][0-9]{0,8})\.key", re.ASCII)
@@ -67,8 +69,8 @@ class Keyring:
         return versions
 
 
-def create_keyring(folder: Path) -> Keyring:
-    """Make the first version of every key in a new or empty folder, wholly or not at all.
+def create_keyring(folder: Path, *, names: Sequence[str] = NAMES) -> Keyring:
+    """Make the first version of every named key in a new or empty folder, wholly or not at all.
 
     Raises KeyFolderError where the folder holds anything already: keys that are made anew
     silently would leave everything sealed before unreadable.
@@ -80,7 +82,7 @@ def create_keyring(folder: Path) -> Keyring:
         if target.is_dir() and any(target.iterdir()):
             raise KeyFolderError(f"key folder {folder} is not empty; keys are never made a second time")
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        for name in NAMES:
+        for name in names:
             _write_key(temporary / f"{name}.1.key")
         _sync_folder(temporary)
         # The rename is refused where somebody else filled the folder in the meantime.
@@ -91,16 +93,16 @@ def create_keyring(folder: Path) -> Keyring:
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary)
-    return load_keyring(folder)
+    return load_keyring(folder, names=names)
 
 
-def load_keyring(folder: Path) -> Keyring:
-    """Read every key; raises KeyFolderError where one is missing, damaged or readable by others.
+def load_keyring(folder: Path, *, names: Sequence[str] = NAMES) -> Keyring:
+    """Read every named key; raises KeyFolderError where one is missing, damaged or readable by others.
 
     A file that ends in `.key` and is not one of ours is refused too: an overlooked key is
     found out only when data cannot be opened.
     """
-    found: dict[str, dict[int, Key]] = {name: {} for name in NAMES}
+    found: dict[str, dict[int, Key]] = {name: {} for name in names}
     try:
         if not folder.is_dir():
             raise KeyFolderError(f"key folder {folder} does not exist")
@@ -109,7 +111,7 @@ def load_keyring(folder: Path) -> Keyring:
     except OSError as error:
         raise KeyFolderError(f"key folder {folder} cannot be read: {error.strerror}") from error
     for path in paths:
-        name, version = _parse_name(path)
+        name, version = _parse_name(path, names)
         found[name][version] = Key(version=version, secret=_read_key(path))
     for name, versions in found.items():
         if not versions:
@@ -127,15 +129,20 @@ def fingerprints(keyring: Keyring) -> dict[str, str]:
     return {f"{name}.{key.version}": _fingerprint(key) for name, versions in keyring.keys.items() for key in versions}
 
 
+def is_of_log(name: str) -> bool:
+    """Say whether a fingerprint's name (`log.1`) is that of a key which signs the audit log."""
+    return name.partition(".")[0] in LOG_NAMES
+
+
 def _fingerprint(key: Key) -> str:
     digest = hmac.new(key.secret, _FINGERPRINT_MESSAGE, hashlib.sha256).hexdigest()
     return digest[:_FINGERPRINT_DIGITS]
 
 
-def _parse_name(path: Path) -> tuple[str, int]:
+def _parse_name(path: Path, names: Sequence[str]) -> tuple[str, int]:
     match = _FILE_NAME.fullmatch(path.name)
-    if match is None or match[1] not in NAMES:
-        raise KeyFolderError(f"{path} is not a key of this service (expected for example root.1.key)")
+    if match is None or match[1] not in names:
+        raise KeyFolderError(f"{path} is not a key of this service (expected for example {names[0]}.1.key)")
     return match[1], int(match[2])
 
 

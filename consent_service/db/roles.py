@@ -9,20 +9,29 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who connects: `app` answers requests, `worker` sends and sweeps, `retention` destroys sealed bodies."""
+    """Who connects: `app` answers requests, `worker` sends and sweeps, `retention` destroys sealed bodies.
+
+    `sequencer` gives audit entries their places and signs for them; it can open nothing.
+    """
 
     app: str
     worker: str
     retention: str
+    sequencer: str
 
-    def names(self) -> tuple[str, str, str]:
-        """Return the three names."""
-        return (self.app, self.worker, self.retention)
+    def names(self) -> tuple[str, str, str, str]:
+        """Return the names, in the order of their declaration."""
+        return (self.app, self.worker, self.retention, self.sequencer)
 
 
 def default_roles(database: str) -> Roles:
     """Return the role names of a database that the service may create itself, prefixed with the database's name."""
-    return Roles(app=f"{database}_app", worker=f"{database}_worker", retention=f"{database}_retention")
+    return Roles(
+        app=f"{database}_app",
+        worker=f"{database}_worker",
+        retention=f"{database}_retention",
+        sequencer=f"{database}_sequencer",
+    )
 
 
 def create_missing(connection: Connection, roles: Roles) -> None:

@@ -17,8 +17,10 @@ from consent_service import identifiers
 from consent_service.crypto.keyring import Keyring
 
 _act_is_open: ContextVar[bool] = ContextVar("act_is_open", default=False)
+_request: ContextVar[str | None] = ContextVar("request", default=None)
 _CONTROLLER = "controller_id"
 _KEYRING = "keyring"
+_REQUEST = "request_id"
 
 
 class NestedTransactionError(RuntimeError):
@@ -39,7 +41,8 @@ class Database:
         Raises NestedTransactionError when one is open already, and whatever the database raises: a caller that
         gets out of this block without an exception knows that the act is durable.
         """
-        with self._session({_CONTROLLER: controller_id, _KEYRING: self.keyring}) as session:
+        about = {_CONTROLLER: controller_id, _KEYRING: self.keyring, _REQUEST: _request.get()}
+        with self._session(about) as session:
             session.execute(
                 text("SELECT set_config('app.controller', :controller, true)"),
                 {"controller": str(identifiers.to_uuid(controller_id, "ctl"))},
@@ -74,6 +77,17 @@ def keyring_of(session: Session) -> Keyring:
     keyring = session.info[_KEYRING]
     assert isinstance(keyring, Keyring)  # noqa: S101 - set by the only constructor of these sessions
     return keyring
+
+
+def serve_request(request_id: str | None) -> None:
+    """Name the request that this context's transactions serve from now on; None where it has ended."""
+    _request.set(request_id)
+
+
+def request_of(session: Session) -> str | None:
+    """Return the id of the request that this transaction serves; None for the worker and the command line."""
+    request_id: str | None = session.info.get(_REQUEST)
+    return request_id
 
 
 def engine_options(

@@ -9,6 +9,8 @@ from tests.conftest import OWNER
 #: Once written, never changed and never deleted, by anybody.
 FROZEN = (
     "audit.entry",
+    "audit.leaf",
+    "audit.tile",
     "public.customer_relation",
     "public.evidence",
     "public.form_version",
@@ -25,8 +27,17 @@ FROZEN = (
     "public.subject_merge",
     "public.suppression",
 )
-#: Never changed; only the role that destroys sealed bodies may delete.
-DELETED_BY_RETENTION = ("audit.entry_subject", "public.decision_answer", "public.evidence_part")
+#: Never changed; one role alone may delete.
+DELETED_BY = {
+    "audit.checkpoint": "sequencer",
+    "audit.cosignature": "sequencer",
+    "audit.entry_about": "retention",
+    "public.decision_answer": "retention",
+    "public.evidence_part": "retention",
+}
+#: The heads of the logs move on, and are never taken away.
+NEVER_DELETED = ("audit.tree",)
+ROLES_AT_WORK = ("app", "worker", "retention", "sequencer")
 
 REWRITES = (
     "UPDATE {table} SET controller_id = controller_id",
@@ -62,8 +73,8 @@ ESCAPES = (
     "SELECT pg_read_file('PG_VERSION')",
     "SELECT lo_import('/etc/hostname')",
     "SELECT * FROM pg_authid",
-    "SELECT * FROM audit.queue",
-    "DELETE FROM audit.queue",
+    "INSERT INTO audit.queue SELECT",
+    "UPDATE audit.queue SET entry_id = entry_id",
     "SELECT * FROM platform_mail",
     "INSERT INTO platform_mail SELECT",
     "INSERT INTO key_fingerprint VALUES ('root.2', 'x')",
@@ -83,7 +94,7 @@ def _refused(url: str, statement: str) -> bool:
     return False
 
 
-@pytest.fixture(params=["app", "worker", "retention"])
+@pytest.fixture(params=ROLES_AT_WORK)
 def service_url(request: pytest.FixtureRequest) -> str:
     """Log in as each role that runs the service."""
     url: str = request.getfixturevalue(f"{request.param}_url")
@@ -103,27 +114,34 @@ class TestHistory:
 
         assert done == []
 
-    @pytest.mark.parametrize("table", FROZEN + DELETED_BY_RETENTION)
+    @pytest.mark.parametrize("table", [*FROZEN, *DELETED_BY, *NEVER_DELETED])
     def test_no_role_of_the_service_takes_its_guards_down(self, service_url: str, table: str) -> None:
         done = [words for words in DISMANTLING if not _refused(service_url, words.format(table=table))]
 
         assert done == []
 
-    @pytest.mark.parametrize("table", DELETED_BY_RETENTION)
-    def test_sealed_bodies_are_deleted_by_retention_alone(
-        self, app_url: str, worker_url: str, retention_url: str, table: str
-    ) -> None:
+    @pytest.mark.parametrize("table", DELETED_BY)
+    def test_what_may_go_is_deleted_by_one_role_alone(self, request: pytest.FixtureRequest, table: str) -> None:
         deletion = REWRITES[1].format(table=table)
 
-        refused = {url: _refused(url, deletion) for url in (app_url, worker_url, retention_url)}
+        able = [role for role in ROLES_AT_WORK if not _refused(request.getfixturevalue(f"{role}_url"), deletion)]
 
-        assert refused == {app_url: True, worker_url: True, retention_url: False}
+        assert able == [DELETED_BY[table]]
 
-    @pytest.mark.parametrize("table", DELETED_BY_RETENTION)
-    def test_sealed_bodies_are_changed_by_nobody(self, owner_url: str, retention_url: str, table: str) -> None:
+    @pytest.mark.parametrize("table", DELETED_BY)
+    def test_what_may_go_is_changed_by_nobody(self, request: pytest.FixtureRequest, owner_url: str, table: str) -> None:
         changes = [REWRITES[0].format(table=table), REWRITES[2].format(table=table)]
+        urls = (owner_url, request.getfixturevalue(f"{DELETED_BY[table]}_url"))
 
-        done = [words for url in (owner_url, retention_url) for words in changes if not _refused(url, words)]
+        done = [words for url in urls for words in changes if not _refused(url, words)]
+
+        assert done == []
+
+    @pytest.mark.parametrize("table", NEVER_DELETED)
+    def test_heads_are_taken_away_by_nobody(self, owner_url: str, sequencer_url: str, table: str) -> None:
+        deletions = [words.format(table=table) for words in REWRITES[1:]]
+
+        done = [words for url in (owner_url, sequencer_url) for words in deletions if not _refused(url, words)]
 
         assert done == []
 
@@ -135,7 +153,7 @@ class TestHistory:
                 " WHERE t.tgname = 'never_changes' AND t.tgenabled = 'O'"
             ).fetchall()
 
-        assert {table for (table,) in rows} == set(FROZEN + DELETED_BY_RETENTION)
+        assert {table for (table,) in rows} == {*FROZEN, *DELETED_BY, *NEVER_DELETED}
 
 
 class TestEscapes:
@@ -150,3 +168,17 @@ class TestEscapes:
 
             with pytest.raises(errors.InsufficientPrivilege):
                 connection.execute("SELECT count(*) FROM purpose")
+
+    @pytest.mark.parametrize("role", ROLES_AT_WORK)
+    def test_the_sequencer_alone_empties_the_queue(self, request: pytest.FixtureRequest, role: str) -> None:
+        url: str = request.getfixturevalue(f"{role}_url")
+
+        assert _refused(url, "DELETE FROM audit.queue") is (role != "sequencer")
+
+    def test_the_sequencer_opens_nothing(self, sequencer_url: str) -> None:
+        """It knows ids, types, times and commitments, and no sealed body, key, or row about a person."""
+        looks = ("sealed FROM audit.entry", "* FROM audit.entry_about", "* FROM vault.subject_key", "* FROM subject")
+
+        done = [words for words in looks if not _refused(sequencer_url, f"SELECT {words}")]
+
+        assert done == []
