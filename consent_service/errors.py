@@ -48,7 +48,9 @@ ConsentServiceError
 ├── SmsUnavailableError
 ├── RegistryUnsettledError
 ├── SpoolUnavailableError
-└── DecisionLineBrokenError
+├── DecisionLineBrokenError
+├── ProofInvalidError
+└── TileInvalidError
 
 A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
 each door maps them once.
@@ -376,3 +378,15 @@ class DecisionUnknownError(NotFoundError):
     """No decision has this id, or it answered nothing about this person."""
 
     code: ClassVar[str] = "decision_unknown"
+
+
+class ProofInvalidError(ConsentServiceError):
+    """The proof does not show what it is said to show about the log, or there is nothing to prove."""
+
+    code: ClassVar[str] = "proof_invalid"
+
+
+class TileInvalidError(ConsentServiceError):
+    """A tile, a bundle of entries or the path of one is damaged, or holds less of the log than it has to."""
+
+    code: ClassVar[str] = "tile_invalid"

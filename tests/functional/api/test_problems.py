@@ -13,8 +13,12 @@ from consent_service.errors import (
     ConsentServiceError,
     DatabaseStartError,
     DecisionLineBrokenError,
+    NoteInvalidError,
+    ProofInvalidError,
     RegistryUnsettledError,
     ServiceStartError,
+    TileInvalidError,
+    VerifierKeyInvalidError,
 )
 from consent_service.web import access, errors, evidence
 from consent_service.web.problem_types import TYPES
@@ -74,8 +78,10 @@ class TestProblems:
 
     def test_each_error_of_the_tree_has_words_of_its_own_or_of_its_parent(self) -> None:
         # What stops a start is said on the terminal, a broken line of the spool in the log of whoever moves it, and a
-        # registry that does not settle by each check's own no; none of them by a problem of its own.
+        # registry that does not settle by each check's own no; none of them by a problem of its own. A damaged log is
+        # a finding of whoever verifies it.
         elsewhere = {DatabaseStartError, ServiceStartError, DecisionLineBrokenError, RegistryUnsettledError}
+        elsewhere |= {NoteInvalidError, ProofInvalidError, TileInvalidError, VerifierKeyInvalidError}
         pending, unspoken = [*set(ConsentServiceError.__subclasses__()) - elsewhere], []
         while pending:
             kind = pending.pop()
