@@ -26,6 +26,7 @@ ConsentServiceError
 │   ├── ConsentUnknownError
 │   └── DecisionUnknownError
 ├── InvalidInputError
+│   ├── AuditQueryInvalidError
 │   ├── ContactPointInvalidError
 │   ├── GuardianRequiredError
 │   ├── NoticeIncompleteError
@@ -228,6 +229,12 @@ class InvalidInputError(ConsentServiceError):
         """Keep what is wrong, for the door to show in its own form."""
         super().__init__(", ".join(f"{problem.pointer}: {problem.code}" for problem in problems))
         self.problems = problems
+
+
+class AuditQueryInvalidError(InvalidInputError):
+    """The query of the audit log cannot be understood; each problem says at which column."""
+
+    code: ClassVar[str] = "audit_query_invalid"
 
 
 class ContactPointInvalidError(InvalidInputError):

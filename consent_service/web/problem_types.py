@@ -137,6 +137,12 @@ _ALL: Final = (
     ProblemType("uri_too_long", 414, "The address is too long", "Send less in the query."),
     ProblemType("media_type_unsupported", 415, "Unsupported media type", "Send `Content-Type: application/json`."),
     ProblemType("invalid_input", 422, "The content is not valid", "`errors` says where and why."),
+    ProblemType(
+        "audit_query_invalid",
+        422,
+        "The query cannot be understood",
+        "`places` says at which column, why, and what would be right.",
+    ),
     ProblemType("contact_point_invalid", 422, "Not a contact point", "`errors` says where and why."),
     ProblemType(
         "guardian_required",
