@@ -24,6 +24,22 @@ GO_TEXT = "If you think cryptography is the answer to your problem,\nthen you do
 GO_LINE = (
     "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
+#: A head of a public log of certificates (May 2026) with a signature of a kind that is not read here, the log's own,
+#: and those of two of its witnesses.
+PUBLIC_TEXT = "arche2025h1.staging.ct.transparency.dev\n1432088532\nU7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=\n"
+PUBLIC_NOTE = (
+    f"{PUBLIC_TEXT}\n"
+    "— arche2025h1.staging.ct.transparency.dev zTM8sQAAAZ5W0WdjBAMARjBEAiBjW5IQf9pvsYLfQFX6hoGREPMHbdQ3urbllzalApkptQIg"
+    "IpwtEroeW2BXaHAI4kJXFbon5Ch9MNL5zRNZ55lvGt0=\n"
+    "— arche2025h1.staging.ct.transparency.dev ui8GwCF1+kWqZrxGdhj4aX3gcw7XUlXQQabg/27lefwhUkzbC3NygNI75MdhL1bfTW9g8Ei5"
+    "9RA23oHP7Ry1k3ZFWwQ=\n"
+    "— remora.n621.de 2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVCIobWX9sXTynk5XeU/zZ0WBxtqB0D"
+    "rAWfBw==\n"
+    "— witness.stagemole.eu Z/euoAAAAABqEiEgw0i+7g2ENfDAWHmtRzCfKTHSDwYDJA2NmKeGi9Y8FtEyOUvVr+AJmIY/2TUFucgKi7lI7cUi"
+    "OvKFYe/TmN9DAg==\n"
+)
+PUBLIC_LOG_KEY = "arche2025h1.staging.ct.transparency.dev+ba2f06c0+AU0vHmlGCS/PdN8b2OaGmKprLI8HKM+dJ472xgFYh15f"
+PUBLIC_WITNESS_KEY = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2"
 
 TEXT = "log.example/log/acme\n3\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
 LOG = NoteSigner("log.example/log/acme", b"\x01" * 32)
@@ -58,6 +74,18 @@ class TestExamples:
 
         assert signer.vkey == GO_KEY
         assert note == f"{GO_TEXT}\n{GO_LINE}"
+
+    @pytest.mark.rule("LOG-06")
+    def test_a_public_log_s_head_verifies_with_its_witness_s_word(self) -> None:
+        keys = [VerifierKey.parse(PUBLIC_LOG_KEY), VerifierKey.parse(PUBLIC_WITNESS_KEY)]
+
+        opened = notes.open_note(PUBLIC_NOTE, keys)
+
+        assert opened.text == PUBLIC_TEXT
+        assert [(signer.key, signer.timestamp) for signer in opened.signers] == [
+            (keys[0], None),
+            (keys[1], 1_779_573_024),
+        ]
 
     def test_the_text_may_hold_empty_lines(self) -> None:
         text = "Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n"
