@@ -9,6 +9,12 @@ ConsentServiceError
 │   └── ProgramFailedError
 ├── NoteInvalidError
 ├── VerifierKeyInvalidError
+├── PolicyInvalidError
+├── WitnessFolderError
+├── WitnessUnavailableError
+├── WitnessRefusedError
+├── WitnessContradictsError
+├── WitnessAheadError
 ├── SealBrokenError
 ├── KeyDestroyedError
 ├── LinkInvalidError
@@ -122,6 +128,47 @@ class VerifierKeyInvalidError(ConsentServiceError):
     """The text is not a public key of a log or a witness."""
 
     code: ClassVar[str] = "verifier_key_invalid"
+
+
+class PolicyInvalidError(ConsentServiceError):
+    """The file is no policy of logs and witnesses; the message names the line."""
+
+    code: ClassVar[str] = "policy_invalid"
+
+
+class WitnessFolderError(ConsentServiceError):
+    """The folder of a witness is damaged, belongs to another witness, or cannot be used."""
+
+    code: ClassVar[str] = "witness_folder_invalid"
+
+
+class WitnessUnavailableError(ConsentServiceError):
+    """The witness cannot be asked now, or answers what no witness answers."""
+
+    code: ClassVar[str] = "witness_unavailable"
+
+
+class WitnessRefusedError(ConsentServiceError):
+    """The witness does not know the log, or not the key that signed the checkpoint."""
+
+    code: ClassVar[str] = "witness_refused"
+
+
+class WitnessContradictsError(ConsentServiceError):
+    """The witness has seen another history of this log."""
+
+    code: ClassVar[str] = "witness_contradicts"
+
+
+class WitnessAheadError(ConsentServiceError):
+    """The witness has seen more of this log than the checkpoint holds; `size` says how much."""
+
+    code: ClassVar[str] = "witness_ahead"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        """Keep the size that the witness knows: a publisher whose tree is smaller has lost entries."""
+        super().__init__(message)
+        self.size = size
 
 
 class SealBrokenError(ConsentServiceError):
