@@ -57,7 +57,8 @@ ConsentServiceError
 ├── SpoolUnavailableError
 ├── DecisionLineBrokenError
 ├── ProofInvalidError
-└── TileInvalidError
+├── TileInvalidError
+└── CheckpointInvalidError
 
 A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
 each door maps them once.
@@ -444,3 +445,9 @@ class TileInvalidError(ConsentServiceError):
     """A tile, a bundle of entries or the path of one is damaged, or holds less of the log than it has to."""
 
     code: ClassVar[str] = "tile_invalid"
+
+
+class CheckpointInvalidError(ConsentServiceError):
+    """The text is not a head of a log, or says what no head can."""
+
+    code: ClassVar[str] = "checkpoint_invalid"
