@@ -1,68 +1,4 @@
-"""Every way to say no, drawn as a tree.
-
-ConsentServiceError
-├── IdentifierInvalidError
-├── SettingsError
-├── KeyFolderError
-├── ServiceStartError
-│   ├── DatabaseStartError
-│   └── ProgramFailedError
-├── NoteInvalidError
-├── VerifierKeyInvalidError
-├── PolicyInvalidError
-├── WitnessFolderError
-├── WitnessUnavailableError
-├── WitnessRefusedError
-├── WitnessContradictsError
-├── WitnessAheadError
-├── SealBrokenError
-├── KeyDestroyedError
-├── LinkInvalidError
-├── LinkExpiredError
-├── ApiKeyInvalidError
-├── NotFoundError
-│   ├── ControllerUnknownError
-│   ├── PurposeUnknownError
-│   ├── NoticeUnknownError
-│   ├── FormUnknownError
-│   ├── LanguageUnknownError
-│   ├── RecipientUnknownError
-│   ├── ApiKeyUnknownError
-│   ├── SubjectUnknownError
-│   ├── ConsentUnknownError
-│   └── DecisionUnknownError
-├── InvalidInputError
-│   ├── AuditQueryInvalidError
-│   ├── ContactPointInvalidError
-│   ├── GuardianRequiredError
-│   ├── NoticeIncompleteError
-│   └── FormDefinitionError
-├── ConflictError
-│   ├── AlreadyExistsError
-│   ├── AlreadyPublishedError
-│   ├── BasisUnchangeableError
-│   ├── NewerNoticePublishedError
-│   ├── SuppressedError
-│   ├── ObjectedError
-│   ├── RestrictedError
-│   ├── AlreadyMergedError
-│   └── IdempotencyInFlightError
-├── IdempotencyMismatchError
-├── MailRefusedError
-│   └── RecipientRefusedError
-├── MailUnavailableError
-├── SmsRefusedError
-├── SmsUnavailableError
-├── RegistryUnsettledError
-├── SpoolUnavailableError
-├── DecisionLineBrokenError
-├── ProofInvalidError
-├── TileInvalidError
-└── CheckpointInvalidError
-
-A message carries ids and codes, never personal data or a secret: it may end in a log. Domain errors know no HTTP;
-each door maps them once.
-"""
+"""Facts that stop an act: of settings, keys and links, of what is asked for, and of what was sent before."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -117,59 +53,6 @@ class DatabaseStartError(ServiceStartError):
     """The embedded PostgreSQL cannot be set up or started; the message says what stands in the way."""
 
     code: ClassVar[str] = "database_start_failed"
-
-
-class NoteInvalidError(ConsentServiceError):
-    """The text is no signed note, or a known key's signature does not verify, or no known key signed it."""
-
-    code: ClassVar[str] = "note_invalid"
-
-
-class VerifierKeyInvalidError(ConsentServiceError):
-    """The text is not a public key of a log or a witness."""
-
-    code: ClassVar[str] = "verifier_key_invalid"
-
-
-class PolicyInvalidError(ConsentServiceError):
-    """The file is no policy of logs and witnesses; the message names the line."""
-
-    code: ClassVar[str] = "policy_invalid"
-
-
-class WitnessFolderError(ConsentServiceError):
-    """The folder of a witness is damaged, belongs to another witness, or cannot be used."""
-
-    code: ClassVar[str] = "witness_folder_invalid"
-
-
-class WitnessUnavailableError(ConsentServiceError):
-    """The witness cannot be asked now, or answers what no witness answers."""
-
-    code: ClassVar[str] = "witness_unavailable"
-
-
-class WitnessRefusedError(ConsentServiceError):
-    """The witness does not know the log, or not the key that signed the checkpoint."""
-
-    code: ClassVar[str] = "witness_refused"
-
-
-class WitnessContradictsError(ConsentServiceError):
-    """The witness has seen another history of this log."""
-
-    code: ClassVar[str] = "witness_contradicts"
-
-
-class WitnessAheadError(ConsentServiceError):
-    """The witness has seen more of this log than the checkpoint holds; `size` says how much."""
-
-    code: ClassVar[str] = "witness_ahead"
-
-    def __init__(self, message: str, *, size: int) -> None:
-        """Keep the size that the witness knows: a publisher whose tree is smaller has lost entries."""
-        super().__init__(message)
-        self.size = size
 
 
 class SealBrokenError(ConsentServiceError):
@@ -433,21 +316,3 @@ class DecisionUnknownError(NotFoundError):
     """No decision has this id, or it answered nothing about this person."""
 
     code: ClassVar[str] = "decision_unknown"
-
-
-class ProofInvalidError(ConsentServiceError):
-    """The proof does not show what it is said to show about the log, or there is nothing to prove."""
-
-    code: ClassVar[str] = "proof_invalid"
-
-
-class TileInvalidError(ConsentServiceError):
-    """A tile, a bundle of entries or the path of one is damaged, or holds less of the log than it has to."""
-
-    code: ClassVar[str] = "tile_invalid"
-
-
-class CheckpointInvalidError(ConsentServiceError):
-    """The text is not a head of a log, or says what no head can."""
-
-    code: ClassVar[str] = "checkpoint_invalid"
