@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -31,6 +32,7 @@ class AuditEntry(Base):
     __table_args__ = (
         CheckConstraint("sealed_for IN ('subject', 'controller')", name="sealed_for"),
         CheckConstraint("(gap IS NOT NULL) = (type = 'log.recovered')", name="gap"),
+        Index("ix_entry_gap", "controller_id", "id", postgresql_where=text("gap IS NOT NULL")),
         {"schema": SCHEMA},
     )
 

@@ -55,7 +55,7 @@ def entries(session: Session) -> list[Opened]:
     opened = []
     for entry, subject_id in rows:
         place = {"table": "audit.entry", "column": "sealed", "row_id": entry.id}
-        if entry.sealed_for == "subject":
+        if subject_id is not None:
             whole = keys.unseal_for_subject(session, entry.sealed, subject_id=subject_id, **place)
         else:
             whole = keys.unseal_for_controller(session, entry.sealed, **place)
