@@ -4,6 +4,7 @@ The chain is: root key (a file) → the controller's key (a row) → the key of 
 a key for one field. Destroying a subject's row makes everything sealed with it unreadable (GDPR Art. 17).
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -17,8 +18,18 @@ from consent_service.crypto.keyring import Key
 from consent_service.crypto.sealing import Context
 from consent_service.crypto.statements import SigningKey
 from consent_service.db.session import controller_of, keyring_of
-from consent_service.errors import KeyDestroyedError
+from consent_service.errors import KeyDestroyedError, SealBrokenError
 from consent_service.vault.models import ControllerKey, RequestKey, SubjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class SealedOfSubject:
+    """A value that is sealed under a person's key, and the row it belongs to."""
+
+    row_id: str
+    subject_id: str
+    sealed: bytes = field(repr=False)
+
 
 ControllerKeyKind = Literal["kek", "index", "suppression", "signing"]
 
@@ -131,6 +142,33 @@ def unseal_for_subject(
     """Open a value of a person; raises KeyDestroyedError after erasure and SealBrokenError where it does not fit."""
     key = _subject_key(session, subject_id)
     return sealing.unseal(key, sealed, context=Context(controller_of(session), table, column, row_id))
+
+
+def unseal_many_for_subjects(
+    session: Session, values: Collection[SealedOfSubject], *, table: str, column: str
+) -> Mapping[str, bytes | None]:
+    """Open values of many people in one look; return them by row.
+
+    Those of erased people are left out, and one that does not belong to its row is None.
+    """
+    rows = session.execute(
+        select(SubjectKey.subject_id, SubjectKey.wrapped).where(
+            SubjectKey.controller_id == controller_of(session),
+            SubjectKey.subject_id.in_({each.subject_id for each in values}),
+        )
+    )
+    found = {
+        row.subject_id: _unwrap(session, row.wrapped, table="subject_key", owner_id=row.subject_id) for row in rows
+    }
+    opened: dict[str, bytes | None] = {}
+    for each in values:
+        if each.subject_id in found:
+            context = Context(controller_of(session), table, column, each.row_id)
+            try:
+                opened[each.row_id] = sealing.unseal(found[each.subject_id], each.sealed, context=context)
+            except SealBrokenError:
+                opened[each.row_id] = None
+    return opened
 
 
 def seal_for_request(

@@ -14,6 +14,7 @@ from consent_service.db.session import Database, keyring_of
 from consent_service.errors import KeyDestroyedError, SealBrokenError
 from consent_service.subjects import identity, revealing
 from consent_service.vault import keys
+from consent_service.vault.keys import SealedOfSubject
 from consent_service.vault.models import ControllerKey, SubjectKey
 from tests.acts import KARI, OLA, Stage, contact
 from tests.builders import NOON
@@ -78,6 +79,25 @@ class TestPlace:
         for subject_id in people:
             with stage.act() as session, pytest.raises(SealBrokenError):
                 identity.list_contact_points(session, subject_id=subject_id)
+
+
+class TestMany:
+    def test_values_of_many_people_open_at_once_each_in_its_own_place(self, session: Session, subject_id: str) -> None:
+        other_id, nobody = identity.create(session, at=NOON, actor=trail.SYSTEM), identifiers.new_id("sub")
+        place = {"table": "audit.entry", "column": "sealed"}
+        kari = keys.seal_for_subject(session, b"kari", subject_id=subject_id, row_id="aud_1", **place)
+        ola = keys.seal_for_subject(session, b"ola", subject_id=other_id, row_id="aud_2", **place)
+        values = [
+            SealedOfSubject("aud_1", subject_id, kari),
+            SealedOfSubject("aud_2", other_id, ola),
+            SealedOfSubject("aud_3", subject_id, kari),
+            SealedOfSubject("aud_4", nobody, kari),
+        ]
+
+        opened = keys.unseal_many_for_subjects(session, values, **place)
+
+        assert opened == {"aud_1": b"kari", "aud_2": b"ola", "aud_3": None}
+        assert "kari" not in repr(values)
 
 
 class TestDestroyedKey:
