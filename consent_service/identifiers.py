@@ -57,6 +57,7 @@ _TO_PLAIN: Final = bytes.maketrans(
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BITS: Final = 128
 _TAG_BITS: Final = 32
+_LAST_MILLISECOND: Final = (1 << 48) - 1
 
 
 def new_id(prefix: str, *, at: datetime | None = None) -> str:
@@ -71,6 +72,16 @@ def new_id(prefix: str, *, at: datetime | None = None) -> str:
     if at is None:
         raise ValueError(f"{prefix} ids are ordered by time and need `at`")
     return f"{prefix}_{_encode(_uuid7(at))}"
+
+
+def lowest_id(prefix: str, *, at: datetime) -> str:
+    """Return the id before which all ids of this kind stand that were made before the millisecond of `at`.
+
+    It narrows a search for ids that are ordered by time. A moment that no UUIDv7 can tell stands at either end.
+    """
+    _demand_known(prefix)
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
+    return f"{prefix}_{_encode(min(max(milliseconds, 0), _LAST_MILLISECOND) << 80)}"
 
 
 def new_form_id(controller_tag: int) -> str:
@@ -129,7 +140,7 @@ def _uuid7(at: datetime) -> int:
     if at.tzinfo is None:
         raise ValueError("`at` needs a time zone")
     milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
-    if not 0 <= milliseconds < 1 << 48:
+    if not 0 <= milliseconds <= _LAST_MILLISECOND:
         raise ValueError("`at` is outside the years that a UUIDv7 can tell")
     version, variant = 0x7, 0b10
     return milliseconds << 80 | version << 76 | secrets.randbits(12) << 64 | variant << 62 | secrets.randbits(62)

@@ -31,6 +31,7 @@ ConsentServiceError
 │   ├── SubjectUnknownError
 │   ├── ConsentUnknownError
 │   ├── DecisionUnknownError
+│   ├── AuditEntryUnknownError
 │   └── LogUnknownError
 ├── InvalidInputError
 │   ├── AuditQueryInvalidError
@@ -121,6 +122,7 @@ from consent_service.errors.facts import (
     SuppressedError,
 )
 from consent_service.errors.log import (
+    AuditEntryUnknownError,
     CheckpointInvalidError,
     LogCopyError,
     LogRefusedError,
@@ -143,6 +145,7 @@ __all__ = [
     "AlreadyPublishedError",
     "ApiKeyInvalidError",
     "ApiKeyUnknownError",
+    "AuditEntryUnknownError",
     "AuditQueryInvalidError",
     "BasisUnchangeableError",
     "CheckpointInvalidError",

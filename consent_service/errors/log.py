@@ -58,6 +58,12 @@ class WitnessAheadError(ConsentServiceError):
         self.size = size
 
 
+class AuditEntryUnknownError(NotFoundError):
+    """The log of this controller has no such entry."""
+
+    code: ClassVar[str] = "audit_entry_unknown"
+
+
 class LogUnknownError(NotFoundError):
     """There is no such log, or nothing in it yet."""
 

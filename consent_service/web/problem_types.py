@@ -78,6 +78,7 @@ _ALL: Final = (
         "decision_unknown", 404, "Unknown decision", "No decision of this controller has this id and this person."
     ),
     ProblemType("log_unknown", 404, "Unknown log", "The log has no leaf yet, or no such epoch."),
+    ProblemType("audit_entry_unknown", 404, "Unknown audit entry", "The log of this controller has no such entry."),
     ProblemType("revocation_unknown", 404, "Unknown revocation", "The controller has no such revocation."),
     ProblemType("link_invalid", 404, "The link is not ours", "It was cut off on the way, or made for something else."),
     ProblemType("method_not_allowed", 405, "Method not allowed", "The header Allow lists the methods of this address."),

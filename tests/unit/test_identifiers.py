@@ -115,6 +115,23 @@ class TestToUuid:
             identifiers.to_uuid("anna@post.example", "sub")
 
 
+class TestLowestId:
+    def test_it_parts_what_was_made_before_a_millisecond_from_what_came_then_or_later(self) -> None:
+        moment = datetime(2026, 3, 2, 12, 0, 0, 1000, tzinfo=UTC)
+
+        lowest = identifiers.lowest_id("aud", at=moment)
+
+        assert identifiers.new_id("aud", at=moment - timedelta(microseconds=1)) < lowest
+        assert lowest <= identifiers.new_id("aud", at=moment)
+        assert lowest == identifiers.lowest_id("aud", at=moment + timedelta(microseconds=999))
+
+    def test_times_that_no_id_can_tell_stand_at_either_end(self) -> None:
+        now = identifiers.new_id("aud", at=datetime(2026, 3, 2, tzinfo=UTC))
+
+        assert identifiers.lowest_id("aud", at=datetime(1, 1, 1, tzinfo=UTC)) == "aud_" + "0" * 26
+        assert identifiers.lowest_id("aud", at=datetime(9999, 12, 31, tzinfo=UTC)) > now
+
+
 class TestFormId:
     @given(tag=st.integers(min_value=0, max_value=(1 << 32) - 1))
     def test_it_carries_the_tag_of_its_controller(self, tag: int) -> None:
