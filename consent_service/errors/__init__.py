@@ -31,6 +31,7 @@ ConsentServiceError
 │   ├── SubjectUnknownError
 │   ├── ConsentUnknownError
 │   ├── DecisionUnknownError
+│   ├── ExportUnknownError
 │   ├── AuditEntryUnknownError
 │   └── LogUnknownError
 ├── InvalidInputError
@@ -48,8 +49,10 @@ ConsentServiceError
 │   ├── ObjectedError
 │   ├── RestrictedError
 │   ├── AlreadyMergedError
+│   ├── ExportNotReadyError
 │   └── IdempotencyInFlightError
 ├── IdempotencyMismatchError
+├── ExportExpiredError
 ├── MailRefusedError
 │   └── RecipientRefusedError
 ├── MailUnavailableError
@@ -84,6 +87,9 @@ from consent_service.errors.facts import (
     DatabaseStartError,
     DecisionLineBrokenError,
     DecisionUnknownError,
+    ExportExpiredError,
+    ExportNotReadyError,
+    ExportUnknownError,
     FieldProblem,
     FormDefinitionError,
     FormUnknownError,
@@ -157,6 +163,9 @@ __all__ = [
     "DatabaseStartError",
     "DecisionLineBrokenError",
     "DecisionUnknownError",
+    "ExportExpiredError",
+    "ExportNotReadyError",
+    "ExportUnknownError",
     "FieldProblem",
     "FormDefinitionError",
     "FormUnknownError",

@@ -316,3 +316,21 @@ class DecisionUnknownError(NotFoundError):
     """No decision has this id, or it answered nothing about this person."""
 
     code: ClassVar[str] = "decision_unknown"
+
+
+class ExportUnknownError(NotFoundError):
+    """The controller has no such export."""
+
+    code: ClassVar[str] = "export_unknown"
+
+
+class ExportNotReadyError(ConflictError):
+    """The file is not made yet, or never will be."""
+
+    code: ClassVar[str] = "export_not_ready"
+
+
+class ExportExpiredError(ConsentServiceError):
+    """The file was kept for seven days and is gone."""
+
+    code: ClassVar[str] = "export_expired"

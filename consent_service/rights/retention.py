@@ -7,11 +7,16 @@ commits after each.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 from sqlalchemy.orm import Session
 
 from consent_service.consent import decision_log, ledger
+from consent_service.exports import files, jobs
+
+#: For how many months somebody who comes late is told that a file expired.
+_EXPORT_RECORD_MONTHS: Final = 3
 
 
 class Purge(Protocol):
@@ -23,21 +28,25 @@ class Purge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DataClass:
-    """One class of data: its name, for how many months it is kept, and how it is counted and destroyed."""
+    """One class of data: its name, from when rows are that end at a moment, and how they are counted and destroyed."""
 
     name: str
-    months: int
+    ends_at: Callable[[datetime], datetime]
     count: Callable[[Session, datetime], int]
     purge: Purge
-
-    def ends_at(self, at: datetime) -> datetime:
-        """Return the moment at and before which rows have been kept long enough."""
-        return ledger.add_months(at, -self.months)
 
 
 def data_classes(*, decision_log_months: int) -> tuple[DataClass, ...]:
     """Return every class of data that ends by age alone."""
-    return (DataClass("decisions", decision_log_months, decision_log.count_until, decision_log.purge),)
+    return (
+        DataClass(
+            "decisions", partial(_months_before, decision_log_months), decision_log.count_until, decision_log.purge
+        ),
+        DataClass("export_files", _export_time_before, files.count_until, files.purge),
+        DataClass(
+            "exports", partial(_months_before, _EXPORT_RECORD_MONTHS), files.count_records_until, files.purge_records
+        ),
+    )
 
 
 def count_due(session: Session, *, data_class: DataClass, at: datetime) -> int:
@@ -48,3 +57,11 @@ def count_due(session: Session, *, data_class: DataClass, at: datetime) -> int:
 def purge_due(session: Session, *, data_class: DataClass, at: datetime, limit: int) -> int:
     """Destroy up to `limit` rows of this controller that have been kept long enough, and say how many there were."""
     return data_class.purge(session, until=data_class.ends_at(at), limit=limit)
+
+
+def _months_before(months: int, at: datetime) -> datetime:
+    return ledger.add_months(at, -months)
+
+
+def _export_time_before(at: datetime) -> datetime:
+    return at - jobs.KEPT_FOR

@@ -79,6 +79,7 @@ _ALL: Final = (
     ),
     ProblemType("log_unknown", 404, "Unknown log", "The log has no leaf yet, or no such epoch."),
     ProblemType("audit_entry_unknown", 404, "Unknown audit entry", "The log of this controller has no such entry."),
+    ProblemType("export_unknown", 404, "Unknown export", "The controller has no such export."),
     ProblemType("revocation_unknown", 404, "Unknown revocation", "The controller has no such revocation."),
     ProblemType("link_invalid", 404, "The link is not ours", "It was cut off on the way, or made for something else."),
     ProblemType("method_not_allowed", 405, "Method not allowed", "The header Allow lists the methods of this address."),
@@ -130,7 +131,14 @@ _ALL: Final = (
         "The source was recalled",
         "The controller recalled the form, key or import that this comes from while it was under way.",
     ),
+    ProblemType(
+        "export_not_ready",
+        409,
+        "The file is not ready",
+        "Ask for the export itself: `status` says whether it is still being made, or why it cannot be.",
+    ),
     ProblemType("idempotency_in_flight", 409, "The same call is still running", "Wait a moment and repeat the call."),
+    ProblemType("export_expired", 410, "The file is gone", "Files are kept for seven days. Ask for another one."),
     ProblemType("link_expired", 410, "The link is too old", "Ask for a new one."),
     ProblemType(
         "key_destroyed", 410, "The data is gone", "The key that sealed it was destroyed, and with it the data."

@@ -34,6 +34,7 @@ DELETED_BY = {
     "audit.entry_about": "retention",
     "public.decision_answer": "retention",
     "public.evidence_part": "retention",
+    "public.export_chunk": "retention",
 }
 #: The heads of the logs move on, and are never taken away.
 NEVER_DELETED = ("audit.tree",)

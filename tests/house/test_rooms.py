@@ -20,6 +20,7 @@ PENS = {
     "Objection": "consent/objection.py",
     "CustomerRelation": "consent/relations.py",
     "NoticeDelivery": "consent/notice_deliveries.py",
+    "ExportChunk": "exports/files.py",
     "AuditEntry": "audit/trail.py",
     "ContactPoint": "subjects/identity.py",
     "ReservationMatch": "subjects/reservations.py",

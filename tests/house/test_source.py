@@ -17,6 +17,7 @@ CAPABILITIES = (
     "audit",
     "consent",
     "delivery",
+    "exports",
     "language",
     "registry",
     "rights",
