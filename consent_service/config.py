@@ -88,6 +88,30 @@ class Settings:
             raise SettingsError(str(error)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class LogKeeperSettings:
+    """What the process must know that keeps the audit log; it has no key that opens anything."""
+
+    database_url: str = field(repr=False)
+    log_keys_dir: Path
+    log_copy_dir: Path
+    host: str
+
+    @classmethod
+    def from_environ(cls) -> Self:
+        """Read the settings; raises SettingsError that names the variable and never its value."""
+        env = Env()
+        try:
+            return cls(
+                database_url=env.str("DATABASE_URL_SEQUENCER"),
+                log_keys_dir=env.path("CONSENT_LOG_KEYS"),
+                log_copy_dir=env.path("CONSENT_LOG_COPY"),
+                host=urlsplit(_public_url(env.str("PUBLIC_URL"))).netloc,
+            )
+        except EnvError as error:
+            raise SettingsError(str(error)) from None
+
+
 def decision_log_months() -> int:
     """Read for how many months decisions are kept; raises SettingsError for less than one."""
     try:

@@ -32,7 +32,10 @@ DEMO_SENDER = "samtykke@consent.example"
 DRAIN_SECONDS = 25
 # The migrator's login opens everything; web and worker have logins of their own.
 KEPT_FROM_CHILDREN = frozenset({"DATABASE_URL"})
-OTHERS_LOGINS = frozenset({preparation.WORKER_URL, preparation.RETENTION_URL, preparation.SEQUENCER_URL})
+OTHERS_LOGINS = frozenset({preparation.WORKER_URL, preparation.RETENTION_URL})
+# One process alone places and signs, and it can open nothing.
+KEEPERS = frozenset({preparation.SEQUENCER_URL, preparation.LOG_KEYS})
+OPENERS = OTHERS_LOGINS | {preparation.APP_URL, "CONSENT_KEYS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,13 @@ def _start(supervisor: Supervisor, folder: DataFolder, launch: Launch, *, afterw
         mail_port = _free_port()
         supervisor.start(_mail_sink(folder, environment, port=mail_port))
         environment |= {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": str(mail_port)}
-    supervisor.start(_program("worker", ("consent_service.cli.main", "worker"), environment))
-    # Whoever breaks into the web server finds no login there that could send, sweep or delete.
-    apart = {name: value for name, value in environment.items() if name not in OTHERS_LOGINS}
-    supervisor.start(_web(launch, apart))
+    supervisor.start(_program("worker", ("consent_service.cli.main", "worker"), _without(environment, KEEPERS)))
+    # Whoever breaks into the web server finds no login there that could send, sweep, delete or sign.
+    supervisor.start(_web(launch, _without(environment, OTHERS_LOGINS | KEEPERS)))
     supervisor.wait_until(lambda: _is_ready(launch), seconds=READY_WITHIN)
+    # Consents and withdrawals do not wait for the log: where its key is wrong they go on, and their entries wait.
+    keeper = _without(environment, OPENERS)
+    supervisor.start(_program("log-keeper", ("consent_service.cli.main", "log-keeper"), keeper))
 
 
 def _start_database(
@@ -140,6 +145,10 @@ def _environment(folder: DataFolder) -> dict[str, str]:
     # Whatever mail server and gateway the shell names, a demo's mails and SMS stay in its folder.
     alone = {name: value for name, value in environment.items() if not name.startswith(("MAIL_", "SMS_"))}
     return alone | {"MAIL_SENDER": DEMO_SENDER}
+
+
+def _without(environment: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in names}
 
 
 def _program(name: str, words: tuple[str, ...], environment: Mapping[str, str]) -> Program:

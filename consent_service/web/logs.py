@@ -40,6 +40,8 @@ FIELDS: Final = frozenset(
         "attempts",
         "pid",
         "port",
+        "log",
+        "finding",
     }
 )
 

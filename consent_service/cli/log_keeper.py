@@ -1,0 +1,231 @@
+"""The process that keeps the audit log: it gives entries their places, signs the heads, and writes them outside.
+
+It holds the key that signs and none that opens. Whatever stops it, consent traffic goes on: entries wait in the queue.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Final
+
+import click
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from consent_service import clock
+from consent_service.audit import logs, outside_copy, publisher, sequencer
+from consent_service.audit.outside_copy import LogCopy
+from consent_service.audit.publisher import Outside
+from consent_service.config import LogKeeperSettings
+from consent_service.crypto import keyring
+from consent_service.crypto.keyring import Keyring
+from consent_service.crypto.notes import NoteSigner
+from consent_service.db.session import Database, make_engine
+from consent_service.errors import ConsentServiceError, LogCopyError, LogRefusedError
+from consent_service.vault import fingerprints
+from consent_service.web import logs as log_lines
+
+#: How long an entry waits for the next batch at most, and a head for the next signature, in seconds.
+PLACE_SECONDS: Final = 0.2
+SIGN_SECONDS: Final = 1.0
+#: How often a log that is refused is looked at again, and said to be.
+REFUSED_SECONDS: Final = 30.0
+_AWAY_SECONDS: Final = 1.0
+_STOP_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
+
+_registry = CollectorRegistry()
+_placed = Counter("consent_log_entries_placed", "Audit entries that were given their place.", registry=_registry)
+_signed = Counter("consent_log_heads_signed", "Heads of logs that were signed.", registry=_registry)
+_refused = Gauge(
+    "consent_log_refused",
+    "Logs that are not signed because they do not go on from what lies outside. Anything but 0 is an alarm.",
+    registry=_registry,
+    multiprocess_mode="mostrecent",
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """Keeps the logs of all controllers; remembers which of them it has compared with what lies outside."""
+
+    def __init__(self, database: Database, settings: LogKeeperSettings, seed: bytes) -> None:
+        self._database = database
+        self._settings = settings
+        self._seed = seed
+        self._compared: set[str] = set()
+        self._done: dict[str, tuple[int, int]] = {}
+        self._look_again: dict[str, float] = {}
+        event.listen(database.engine, "connect", lambda *_: self._compared.clear())
+
+    def place(self) -> int:
+        """Place what waits, a batch of each log, and return how many entries that was.
+
+        A log is compared with its copy before it grows for the first time on a connection: a database that was put
+        back to an earlier state must not grow another end. Raises DBAPIError where the database is away.
+        """
+        with self._database.platform_transaction() as session:
+            waiting = sequencer.list_waiting_controllers(session)
+        placed = 0
+        for controller_id in waiting:
+            if controller_id in self._compared or self.publish(controller_id):
+                placed += self._place(controller_id)
+        _placed.inc(placed)
+        return placed
+
+    def _place(self, controller_id: str) -> int:
+        with self._database.transaction(controller_id) as session:
+            # The transaction may have come with a new connection, to a database that is not what it was.
+            if controller_id not in self._compared and controller_id not in self._look_again:
+                return 0
+            batch = sequencer.place_batch(session, host=self._settings.host, vkey_of=self._vkey_of, at=clock.now())
+        return 0 if batch is None else batch.placed
+
+    def publish_all(self) -> None:
+        """Sign the head of every log that has grown; raises DBAPIError where the database is away."""
+        with self._database.platform_transaction() as session:
+            heads = publisher.list_heads(session)
+        for controller_id, epoch, size in heads:
+            is_due = self._look_again.get(controller_id, 0.0) <= time.monotonic()
+            if is_due and self._done.get(controller_id) != (epoch, size):
+                self.publish(controller_id)
+        _refused.set(len(self._look_again))
+
+    def publish(self, controller_id: str) -> bool:
+        """Compare a log with its copy and sign what is new; False where the copy cannot be read or written now.
+
+        A log that does not go on from its copy is marked as refused, and grows no further.
+        """
+        try:
+            self._publish(controller_id)
+        except LogRefusedError as error:
+            self._refuse(controller_id, error)
+            return True
+        except LogCopyError as error:
+            _log.warning("log_copy_unavailable", controller_id=controller_id, error=type(error).__name__)
+            return False
+        self._compared.add(controller_id)
+        self._look_again.pop(controller_id, None)
+        return True
+
+    def _publish(self, controller_id: str) -> None:
+        with self._database.transaction(controller_id) as session:
+            log = logs.find(session)
+        if log is None:
+            return
+        copy = self._copy(controller_id, log.epoch)
+        before = self._copy(controller_id, log.epoch - 1).read_checkpoint() if log.epoch > 1 else None
+        outside = Outside(head=copy.read_checkpoint(), previous_head=before)
+        signer = NoteSigner(log.origin, self._seed)
+        with self._database.transaction(controller_id) as session:
+            publication = publisher.prepare(session, epoch=log.epoch, outside=outside, key=signer.key)
+            if publication is None:
+                publisher.mark(session, log, refused=None, at=None)
+        if publication is None:
+            self._done[controller_id] = (log.epoch, log.size)
+            return
+        note = publisher.write_outside(copy, publication, signer=signer, at=clock.now())
+        with self._database.transaction(controller_id) as session:
+            publisher.record(session, publication, note=note, at=clock.now())
+        _signed.inc()
+
+    def _refuse(self, controller_id: str, error: LogRefusedError) -> None:
+        """Say it at the log, in our own log and in the figures, and look again a little later."""
+        self._compared.discard(controller_id)
+        self._look_again[controller_id] = time.monotonic() + REFUSED_SECONDS
+        with self._database.transaction(controller_id) as session:
+            log = logs.get(session)
+            publisher.mark(session, log, refused=error.finding, at=clock.now())
+        _log.error("log_refused", controller_id=controller_id, log=log.origin, finding=error.finding)
+
+    def _copy(self, controller_id: str, epoch: int) -> LogCopy:
+        return outside_copy.of_log(self._settings.log_copy_dir, controller_id=controller_id, epoch=epoch)
+
+    def _vkey_of(self, origin: str) -> str:
+        return NoteSigner(origin, self._seed).vkey
+
+
+@click.command()
+def command() -> None:
+    """Give audit entries their places, sign the heads of the logs and write them outside, until SIGTERM.
+
+    Reads DATABASE_URL_SEQUENCER, CONSENT_LOG_KEYS, CONSENT_LOG_COPY and PUBLIC_URL; `consent up` starts it. Several may
+    run: one at a time works on a log.
+    """
+    settings = LogKeeperSettings.from_environ()
+    log_lines.configure()
+    # A handler could interrupt the thread that it has to wake, so signals are waited for instead.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    keys = keyring.load_keyring(settings.log_keys_dir, names=keyring.LOG_NAMES)
+    database = Database(make_engine(settings.database_url, pool_size=3), Keyring({}))
+    stop = Event()
+    failures: list[Exception] = []
+    threads = start(database, settings, keys, stop=stop, failures=failures)
+    _log.info("log_keeper_started", pid=os.getpid())
+    while all(thread.is_alive() for thread in threads) and signal.sigtimedwait(_STOP_SIGNALS, _AWAY_SECONDS) is None:
+        pass
+    stop.set()
+    for thread in threads:
+        thread.join()
+    database.engine.dispose()
+    for failure in failures:
+        if isinstance(failure, ConsentServiceError):
+            raise failure
+        _log.error("log_keeper_failed", pid=os.getpid(), **log_lines.describe(failure))
+        sys.exit(1)
+    _log.info("log_keeper_stopped", pid=os.getpid())
+
+
+def start(
+    database: Database, settings: LogKeeperSettings, keys: Keyring, *, stop: Event, failures: list[Exception]
+) -> tuple[Thread, ...]:
+    """Start placing and signing beside each other, each in a thread of its own; they end when `stop` is set.
+
+    A slow disk or witness holds up signatures, and no entry's place.
+    """
+    keeper = Keeper(database, settings, keys.newest("log").secret)
+
+    def run(work: Callable[[], object], pause: float) -> None:
+        try:
+            if _key_is_right(database, keys, stop):
+                _repeat(work, pause=pause, stop=stop)
+        except Exception as error:  # noqa: BLE001 - the outermost door; the main thread says it without its message
+            failures.append(error)
+
+    rounds = ((keeper.place, PLACE_SECONDS), (keeper.publish_all, SIGN_SECONDS))
+    threads = tuple(Thread(target=run, args=each, name=each[0].__name__) for each in rounds)
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _repeat(work: Callable[[], object], *, pause: float, stop: Event) -> None:
+    """Work again and again, at once where there was something to do; `pause` is in seconds."""
+    while not stop.is_set():
+        try:
+            wait = 0.0 if work() else pause
+        except DBAPIError as error:
+            _log.warning("database_unavailable", error=type(error).__name__)
+            wait = _AWAY_SECONDS
+        stop.wait(wait)
+
+
+def _key_is_right(database: Database, keys: Keyring, stop: Event) -> bool:
+    """Compare the key that signs with its fingerprint; False where it is time to stop before there is a database.
+
+    Raises KeyFolderError where this is another key: what it signed would be no one's word.
+    """
+    while not stop.is_set():
+        try:
+            with database.platform_transaction() as session:
+                fingerprints.verify_log(session, keys)
+            return True
+        except DBAPIError as error:
+            _log.warning("database_unavailable", error=type(error).__name__)
+            stop.wait(_AWAY_SECONDS)
+    return False
