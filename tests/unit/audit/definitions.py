@@ -1,11 +1,11 @@
-"""The recursive definitions of RFC 9162 §2.1, word for word, over trees of any size: what merkle.py is held against.
+"""The recursive definitions of RFC 9162 §2.1, over trees of any size: what merkle.py is held against.
 
 A tree is given by its marked leaves; all others have one and the same hash. So a tree of 2^40 leaves costs no more than
 the path to the leaves that a test marks.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 PLAIN = sha256(b"\x00").digest()
@@ -14,6 +14,41 @@ PLAIN = sha256(b"\x00").digest()
 def split(count: int) -> int:
     """Return the largest power of two smaller than `count`."""
     return 1 << (count - 1).bit_length() - 1
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    """Return HASH(0x01 || left || right)."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root_by_path(index: int, size: int, hashed: bytes, path: Sequence[bytes]) -> bytes | None:
+    """Compute the root to which PATH(index, D[size]) leads, or None where it has another number of hashes."""
+    if size == 1 or not path:
+        return hashed if size == 1 and not path else None
+    left, rest, sibling = split(size), path[:-1], path[-1]
+    if index < left:
+        below = root_by_path(index, left, hashed, rest)
+        return below and node(below, sibling)
+    below = root_by_path(index - left, size - left, hashed, rest)
+    return below and node(sibling, below)
+
+
+def roots_by_proof(old: int, size: int, old_root: bytes | None, proof: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """Compute the roots to which SUBPROOF(old, D[size], true) leads, or None where it has another number of hashes.
+
+    Where `old_root` is None it is SUBPROOF(old, D[size], false), which begins with the root that is known otherwise.
+    """
+    if old == size:
+        known = [*proof] if old_root is None else [old_root, *proof]
+        return (known[0], known[0]) if len(known) == 1 else None
+    if not proof:
+        return None
+    left, rest, sibling = split(size), proof[:-1], proof[-1]
+    if old <= left:
+        below = roots_by_proof(old, left, old_root, rest)
+        return below and (below[0], node(below[1], sibling))
+    below = roots_by_proof(old - left, size - left, None, rest)
+    return below and (node(sibling, below[0]), node(sibling, below[1]))
 
 
 class Tree:
@@ -75,7 +110,7 @@ class Tree:
         if end - start == 1:
             return self._marked.get(start, PLAIN)
         middle = start + split(end - start)
-        return sha256(b"\x01" + self.root(start, middle) + self.root(middle, end)).digest()
+        return node(self.root(start, middle), self.root(middle, end))
 
     def _is_marked(self, start: int, end: int) -> bool:
         at = bisect_left(self._places, start)
