@@ -59,6 +59,21 @@ def of_declaration(session: Session, *, consent_id: str, at: datetime) -> tuple[
     )
 
 
+def find_audit_entry(session: Session, *, consent_id: str) -> str | None:
+    """Find the audit entry of the newest act by which a declaration was given, or else of its newest act.
+
+    None while it only waits for confirmation, and once erasure has cut the tie.
+    """
+    return session.scalar(
+        select(LedgerEntry.audit_entry_id)
+        .where(LedgerEntry.controller_id == controller_of(session), LedgerEntry.consent_id == consent_id)
+        .order_by(
+            LedgerEntry.kind.in_(tuple(rules.GIVEN)).desc(), LedgerEntry.effective_at.desc(), LedgerEntry.seq.desc()
+        )
+        .limit(1)
+    )
+
+
 def find_ending(session: Session, *, given: RecordedEntry, at: datetime) -> RecordedEntry | None:
     """Find the act that ended a yes: the first no of its series after it, whatever declaration that belongs to.
 

@@ -33,7 +33,8 @@ ConsentServiceError
 │   ├── DecisionUnknownError
 │   ├── ExportUnknownError
 │   ├── AuditEntryUnknownError
-│   └── LogUnknownError
+│   ├── LogUnknownError
+│   └── TileUnknownError
 ├── InvalidInputError
 │   ├── AuditQueryInvalidError
 │   ├── ContactPointInvalidError
@@ -50,6 +51,7 @@ ConsentServiceError
 │   ├── RestrictedError
 │   ├── AlreadyMergedError
 │   ├── ExportNotReadyError
+│   ├── EntryWaitsError
 │   └── IdempotencyInFlightError
 ├── IdempotencyMismatchError
 ├── ExportExpiredError
@@ -130,6 +132,7 @@ from consent_service.errors.facts import (
 from consent_service.errors.log import (
     AuditEntryUnknownError,
     CheckpointInvalidError,
+    EntryWaitsError,
     LogCopyError,
     LogRefusedError,
     LogUnknownError,
@@ -137,6 +140,7 @@ from consent_service.errors.log import (
     PolicyInvalidError,
     ProofInvalidError,
     TileInvalidError,
+    TileUnknownError,
     VerifierKeyInvalidError,
     WitnessAheadError,
     WitnessContradictsError,
@@ -163,6 +167,7 @@ __all__ = [
     "DatabaseStartError",
     "DecisionLineBrokenError",
     "DecisionUnknownError",
+    "EntryWaitsError",
     "ExportExpiredError",
     "ExportNotReadyError",
     "ExportUnknownError",
@@ -209,6 +214,7 @@ __all__ = [
     "SubjectUnknownError",
     "SuppressedError",
     "TileInvalidError",
+    "TileUnknownError",
     "VerifierKeyInvalidError",
     "WitnessAheadError",
     "WitnessContradictsError",

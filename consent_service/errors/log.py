@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from consent_service.errors.facts import ConsentServiceError, NotFoundError
+from consent_service.errors.facts import ConflictError, ConsentServiceError, NotFoundError
 
 
 class NoteInvalidError(ConsentServiceError):
@@ -62,6 +62,18 @@ class AuditEntryUnknownError(NotFoundError):
     """The log of this controller has no such entry."""
 
     code: ClassVar[str] = "audit_entry_unknown"
+
+
+class TileUnknownError(NotFoundError):
+    """The log has no such tile, or its signed head does not reach so far."""
+
+    code: ClassVar[str] = "tile_unknown"
+
+
+class EntryWaitsError(ConflictError):
+    """The entry has no place in the log yet, or none that is under a signed head."""
+
+    code: ClassVar[str] = "audit_entry_waits"
 
 
 class LogUnknownError(NotFoundError):

@@ -80,6 +80,7 @@ _ALL: Final = (
     ProblemType("log_unknown", 404, "Unknown log", "The log has no leaf yet, or no such epoch."),
     ProblemType("audit_entry_unknown", 404, "Unknown audit entry", "The log of this controller has no such entry."),
     ProblemType("export_unknown", 404, "Unknown export", "The controller has no such export."),
+    ProblemType("tile_unknown", 404, "Unknown tile", "The log has no such tile, or is not signed so far."),
     ProblemType("revocation_unknown", 404, "Unknown revocation", "The controller has no such revocation."),
     ProblemType("link_invalid", 404, "The link is not ours", "It was cut off on the way, or made for something else."),
     ProblemType("method_not_allowed", 405, "Method not allowed", "The header Allow lists the methods of this address."),
@@ -124,6 +125,12 @@ _ALL: Final = (
         409,
         "Merged already",
         "A record is merged once, and one that others were merged into can only go on: merge into that one instead.",
+    ),
+    ProblemType(
+        "audit_entry_waits",
+        409,
+        "The entry has no proof yet",
+        "Entries get their place, and a signed head over them, within seconds. Retry-After says when to ask again.",
     ),
     ProblemType(
         "source_recalled",

@@ -16,8 +16,11 @@ from werkzeug.test import TestResponse
 
 from consent_service import identifiers
 from consent_service.accounts import api_keys
+from consent_service.audit import logs
+from consent_service.db.session import Database
 from consent_service.web import access
 from tests import builders
+from tests.audit_logs import LogKeeper
 from tests.builders import KARI
 from tests.promises.world import Company, Person, World
 
@@ -77,6 +80,14 @@ CALLS: Mapping[str, Call] = {
     "GET /v1/consents/<id(con):consent_id>": Call(),
     "GET /v1/consents/<id(con):consent_id>/evidence": Call(),
     "GET /v1/consents/<id(con):consent_id>/receipt": Call(),
+    "GET /v1/consents/<id(con):consent_id>/proof": Call(),
+    "GET /v1/audit/vkey": Call(),
+    "GET /v1/audit/checkpoint": Call(),
+    "GET /v1/audit/tile/<level>/<path:number>": Call(),
+    "GET /v1/audit/tile/entries/<path:number>": Call(),
+    "GET /v1/audit/entries/<id(aud):entry_id>/proof": Call(),
+    "GET /v1/audit/consistency": Call(query="?from=1"),
+    "GET /v1/audit/logs": Call(answers=OWN_WORLD),
     "GET /v1/decisions": Call(query="?subject_id={subject}"),
     "GET /v1/decisions/<id(dec):decision_id>": Call(),
     "GET /v1/forms": Call(answers=OWN_WORLD),
@@ -109,6 +120,7 @@ class Owned:
     purpose: str
     revocation: str
     decision: str
+    entry: str
 
     def fill(self, template: object) -> Any:  # noqa: ANN401 - JSON
         """Put the ids into a body."""
@@ -128,7 +140,10 @@ class Owned:
             "<id(frm):form_id>": self.form,
             "<id(rvk):revocation_id>": self.revocation,
             "<id(dec):decision_id>": self.decision,
+            "<id(aud):entry_id>": self.entry,
             "<key>": self.purpose,
+            "<level>": "0",
+            "<path:number>": "000.p/2",
             "<int(max=2147483647):number>": "1",
         }
         for name, value in values.items():
@@ -146,13 +161,16 @@ def kari(world: World, company: Company) -> Person:
 
 
 @pytest.fixture
-def owned(kari: Person) -> Owned:
-    """Return what the first company has."""
+def owned(kari: Person, sequencer_database: Database) -> Owned:
+    """Return what the first company has, and in its log."""
+    LogKeeper(sequencer_database, kari.company.controller_id).publish()
     decision = kari.world.check(kari.company, KARI)
     recalled = kari.world.call(
         kari.company, "/v1/revocations", {"import": "bad", "reason": "bought addresses", "dry_run": False}
     )
     revocation = (recalled.json or {})["revocation_id"]
+    with kari.world.database.transaction(kari.company.controller_id) as session:
+        entry = logs.list_after(session, after=None, limit=1)[0].entry_id
     return Owned(
         subject=decision["subject_id"],
         consent=decision["consent_id"],
@@ -160,6 +178,7 @@ def owned(kari: Person) -> Owned:
         purpose="secret_club",
         revocation=revocation,
         decision=decision["decision_id"],
+        entry=entry,
     )
 
 
@@ -195,8 +214,8 @@ class TestAStranger:
         assert {route: status for route, status in told.items() if status not in CALLS[route].answers} == {}
         for route, answer in answers.items():
             shown = answer.text + str(answer.headers)
-            ids = (owned.subject, owned.consent, owned.form, owned.purpose, owned.revocation)
-            secrets = (*ids, "Nordlys", "nordlys.example")
+            ids = (owned.subject, owned.consent, owned.form, owned.purpose, owned.revocation, owned.entry)
+            secrets = (*ids, kari.company.controller_id, "Nordlys", "nordlys.example")
             found = [secret for secret in secrets if secret in shown.replace(owned.path(route), "")]
             assert found == [], route
         assert rows_of(superuser_url, kari.company) == before
