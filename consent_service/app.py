@@ -20,6 +20,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from consent_service import clock, web
 from consent_service.api import (
     asking,
+    audit_entries,
     audit_log,
     blueprints,
     checks,
@@ -88,6 +89,7 @@ _API: Final = (
     records.blueprint,
     papers.blueprint,
     decisions.blueprint,
+    audit_entries.blueprint,
     decision_keys.blueprint,
     audit_log.blueprint,
     purposes.blueprint,

@@ -42,6 +42,16 @@ def read_decision(keyring: Keyring, *, of_list: str, text: str) -> Place:
     return Place(_moment(microseconds), identifiers.from_uuid(uuid.UUID(bytes=decision_id), "dec"), item)
 
 
+def write_entry(keyring: Keyring, *, of_list: str, entry_id: str) -> str:
+    """Write the cursor of the page of audit entries after `entry_id`."""
+    return _sign(keyring, of_list, identifiers.to_uuid(entry_id, "aud").bytes)
+
+
+def read_entry(keyring: Keyring, *, of_list: str, text: str) -> str:
+    """Read after which audit entry a page begins; raises ProblemError where it is not ours or of another list."""
+    return identifiers.from_uuid(uuid.UUID(bytes=_open(keyring, of_list, text)), "aud")
+
+
 def _sign(keyring: Keyring, of_list: str, payload: bytes) -> str:
     return links.sign_link(keyring, purpose=_PURPOSE + of_list, payload=payload)
 

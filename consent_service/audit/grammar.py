@@ -69,7 +69,7 @@ class AddressTerm(Term):
 
     name: ClassVar[str] = "subject"
 
-    kind: Literal["email", "phone", "post"]
+    kind: Literal["email", "phone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, false, or_, select, tru
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
-from consent_service.audit import openings
+from consent_service.audit import leaves, openings
 from consent_service.audit.grammar import (
     ActionTerm,
     ActorTerm,
@@ -46,6 +46,7 @@ class FoundEntry:
     """An entry with what it is about, what it says, and its place in the log (None while it waits for one)."""
 
     entry_id: str
+    version: int
     type: str
     occurred_at: datetime
     commit: bytes
@@ -63,6 +64,18 @@ class FoundEntry:
     def payload(self) -> Mapping[str, Any] | None:
         """Return what the entry says, where it can be opened."""
         return self.opening.payload
+
+    @property
+    def leaf(self) -> bytes:
+        """Return the bytes of its leaf, which say the same before it has a place."""
+        return leaves.leaf_bytes(
+            version=self.version,
+            entry_id=self.entry_id,
+            type=self.type,
+            occurred_at=self.occurred_at,
+            commit=self.commit,
+            gap=self.gap,
+        )
 
     @property
     def payload_status(self) -> Status:
@@ -117,7 +130,14 @@ def _all(session: Session) -> Select[Any]:
     about, leaf = AuditEntryAbout, AuditLeaf
     return (
         select(
-            *(AuditEntry.id, AuditEntry.type, AuditEntry.occurred_at, AuditEntry.commit, AuditEntry.gap),
+            *(
+                AuditEntry.id,
+                AuditEntry.version,
+                AuditEntry.type,
+                AuditEntry.occurred_at,
+                AuditEntry.commit,
+                AuditEntry.gap,
+            ),
             *(AuditEntry.sealed_for, AuditEntry.sealed, leaf.epoch, leaf.index.label("leaf_index")),
             *(about.actor, about.subject_id, about.purpose_id, about.channel, about.request_id),
         )
@@ -199,6 +219,7 @@ def _opened(session: Session, rows: Sequence[Row[Any]]) -> tuple[FoundEntry, ...
     return tuple(
         FoundEntry(
             entry_id=row.id,
+            version=row.version,
             type=row.type,
             occurred_at=row.occurred_at,
             commit=row.commit,

@@ -102,8 +102,11 @@ def read_action(value: str, actions: Collection[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def read_person(value: str) -> tuple[Literal["id", "email", "phone", "post"], str]:
-    """Read whom it is about: the id of a subject, or an address, whose form is looked at by whoever resolves it."""
+def read_person(value: str) -> tuple[Literal["id", "email", "phone"], str]:
+    """Read whom it is about: the id of a subject, or an address, whose form is looked at by whoever resolves it.
+
+    A postal address says where somebody is reached, and never who it is.
+    """
     cleaned = value.strip()
     if cleaned.lower().startswith("sub_"):
         return "id", _read_id(cleaned, "sub", code="subject_invalid")
@@ -111,8 +114,6 @@ def read_person(value: str) -> tuple[Literal["id", "email", "phone", "post"], st
         return "email", cleaned
     if cleaned.startswith("+"):
         return "phone", cleaned
-    if len(cleaned.split()) > 1:
-        return "post", cleaned
     raise ValueRefusedError(
         "subject_invalid", "Expected is an id that begins with sub_, an e-mail address, or a number that begins with +."
     )

@@ -42,7 +42,6 @@ FIELDS: Final = frozenset(
         "port",
         "log",
         "finding",
-        "size",
     }
 )
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from consent_service import web
+from consent_service.audit.query_values import QueryProblem
 from consent_service.errors import ConsentServiceError, FieldProblem, InvalidInputError
 from consent_service.web import problem_types, request_ids
 from consent_service.web.problem_types import ProblemType
@@ -120,7 +121,7 @@ def _translate(error: Exception) -> Problem:
         return error.problem
     if isinstance(error, InvalidInputError):
         kind = problem_types.of_error(error)
-        return Problem(kind=kind, status=kind.status, errors=error.problems)
+        return Problem(kind=kind, status=kind.status, errors=error.problems, members=_places(error))
     if isinstance(error, ConsentServiceError):
         return _of_kind(problem_types.of_error(error))
     if isinstance(error, HTTPException):
@@ -128,6 +129,22 @@ def _translate(error: Exception) -> Problem:
     if _database_is_away(error):
         return _of_kind(problem_types.TYPES["unavailable"])
     return _of_kind(problem_types.TYPES["internal_error"])
+
+
+def _places(error: InvalidInputError) -> Mapping[str, Any]:
+    """Return where in a query what is wrong stands, for a form that points at it."""
+    places = [
+        {
+            "column": each.column,
+            "length": each.length,
+            "code": each.code,
+            "detail": each.detail,
+            "suggestion": each.suggestion,
+        }
+        for each in error.problems
+        if isinstance(each, QueryProblem)
+    ]
+    return {"places": places} if places else {}
 
 
 def _of_kind(kind: ProblemType) -> Problem:

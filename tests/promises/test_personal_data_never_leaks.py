@@ -118,6 +118,8 @@ def flies_through_the_api(canary: Person) -> str:
     twin = (call(company, "/v1/consents", other).json or {})["subject_id"]
     merged = call(company, f"/v1/subjects/{subject_id}/merges", {"duplicate": twin, "reason": f"{NAME} is both"})
     assert merged.status_code == 201
+    found = call(company, "/v1/audit/queries", {"q": f'subject:{ADDRESS} -subject:"{PHONE}"', "limit": 1})
+    assert (found.json or {})["q"].startswith(f"subject:{subject_id}")
     call(company, "/v1/objections", {"subject": person, "channel": "email", "reason": f"{NAME} wrote"})
     call(company, "/v1/withdrawals", {"subject": person, "reason": f"{NAME} wrote"})
     return subject_id
@@ -139,6 +141,10 @@ def flies_into_errors(canary: Person, seen: Seen) -> None:
         ),
         "wrong key": lambda: world.client.post("/v1/checks", json={}, headers={"Authorization": f"Bearer {ADDRESS}"}),
         "address in a path": lambda: world.client.get(f"/v1/subjects/{ADDRESS}"),
+        "address in a query of the log": lambda: world.call(company, f"/v1/audit/entries?q=subject:{ADDRESS}"),
+        "query that is none": lambda: world.call(
+            company, "/v1/audit/queries", {"q": f'{ADDRESS} acton:{ADDRESS} subject:{ADDRESS}@ actor:"{ADDRESS}'}
+        ),
         "address in a query": lambda: world.call(company, f"/v1/consents?email={ADDRESS}"),
     }
     for name, send in wrong.items():

@@ -77,11 +77,11 @@ class TestTerms:
         assert parse(text) == Query()
 
     def test_each_term_knows_where_its_value_stands(self) -> None:
-        text = '  -action:consent.* subject:"Storgata 1, 0155 Oslo"'
+        text = '  -action:consent.* subject:"+47 900 00 000"'
 
         spans = [text[term.column - 1 : term.column - 1 + term.length] for term in parse(text).terms]
 
-        assert spans == ["consent.*", "Storgata 1, 0155 Oslo"]
+        assert spans == ["consent.*", "+47 900 00 000"]
 
     def test_case_means_nothing_where_the_service_chose_the_words(self) -> None:
         query = parse(f"ACTION:Consent.Given Actor:API_KEY:{KEY.lower()} Purpose:Newsletter CHANNEL:Email")
@@ -190,7 +190,6 @@ class TestSubjects:
             ("kari@kunde.example", "email", "kari@kunde.example"),
             ("+4790000000", "phone", "+4790000000"),
             ('"+47 900 00 000"', "phone", "+47 900 00 000"),
-            ('"Storgata 1, 0155 Oslo"', "post", "Storgata 1, 0155 Oslo"),
         ],
     )
     def test_anything_else_is_an_address_that_somebody_has_to_resolve(
@@ -208,9 +207,9 @@ class TestSubjects:
             _ = query.text
         assert "kari" not in repr(query)
 
-    @pytest.mark.parametrize("value", ["kari", "90000000", "sub_1", "con_" + "0" * 26])
+    @pytest.mark.parametrize("value", ["kari", "90000000", "sub_1", "con_" + "0" * 26, "Storgata 1, 0155 Oslo"])
     def test_what_is_neither_is_refused(self, value: str) -> None:
-        assert place(f"subject:{value}") == ("subject_invalid", value, None)
+        assert place(f'subject:"{value}"') == ("subject_invalid", value, None)
 
 
 class TestPurposesAndChannels:
@@ -286,7 +285,7 @@ class TestWhatIsRefused:
         ]
 
     def test_columns_count_characters(self) -> None:
-        assert place('subject:"Blåbærveien 1, Bodø 😀" channel:fax') == ("channel_unknown", "fax", None)
+        assert place('subject:"bjørn 😀@kunde.example" channel:fax') == ("channel_unknown", "fax", None)
 
     def test_it_is_a_problem_of_the_field_for_doors_without_columns(self) -> None:
         (problem,) = refused("channel:fax")
