@@ -3,7 +3,7 @@
     <folder>/keys/witness.1.key        its key; 0600 in a folder of 0700
     <folder>/vkey.txt                  its public key
     <folder>/state/<log>.checkpoint    SHA-256 of the note that follows, newline, and the log's signed note
-    <folder>/evidence/<log>/*.note     signed notes of the log that were refused, for whoever looks into it
+    <folder>/evidence/<log>/*.note     signed notes of the log: two of a fork, or one without proof
 
 `<log>` is the SHA-256 of the log's origin in hex. A file is written beside its name, flushed, renamed and its folder
 flushed, so that a kill or a power cut leaves the old note or the new one. The lock is the kernel's: it ends with the
@@ -94,7 +94,7 @@ def keep_latest(folder: Path, origin: str, note: str) -> None:
 
 
 def keep_evidence(folder: Path, origin: str, note: str, *, is_fork: bool) -> None:
-    """Keep a log's signed note that was refused: one of the same size with another root, or one without proof.
+    """Keep a log's signed note: both of a fork, which are two roots of one size, or one that came without its proof.
 
     Raises WitnessFolderError where the disk does not take it. Call it under the lock.
     """

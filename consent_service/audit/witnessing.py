@@ -120,12 +120,15 @@ def add_checkpoint(witness: Witness, request: bytes, *, now: Callable[[], dateti
 
 def _judge(witness: Witness, submission: _Submission, opened: OpenedNote, now: Callable[[], datetime]) -> Answer:
     checkpoint = submission.checkpoint
-    seen = _last_seen(witness.folder, checkpoint.origin)
+    known = witness_state.find_latest(witness.folder, checkpoint.origin)
+    seen = _read_known(known, checkpoint.origin)
     signed = f"{opened.text}\n{''.join(signer.line for signer in opened.signers)}"
     if submission.old_size != seen.size:
         return _conflict(checkpoint, seen.size)
     if checkpoint.size == seen.size and checkpoint.root != seen.root:
-        _keep_evidence(witness.folder, checkpoint.origin, signed, is_fork=True)
+        # Side by side the two convict the log; the memory alone would soon hold a later one.
+        for note in filter(None, (known, signed)):
+            _keep_evidence(witness.folder, checkpoint.origin, note, is_fork=True)
         return _conflict(checkpoint, seen.size, is_fork=True)
     if not _continues(seen, checkpoint, submission.proof):
         _keep_evidence(witness.folder, checkpoint.origin, signed, is_fork=False)
@@ -137,11 +140,8 @@ def _judge(witness: Witness, submission: _Submission, opened: OpenedNote, now: C
     return Answer(HTTPStatus.OK, line, origin=checkpoint.origin, size=checkpoint.size)
 
 
-def _last_seen(folder: Path, origin: str) -> Checkpoint:
-    note = witness_state.find_latest(folder, origin)
-    if note is None:
-        return Checkpoint(origin, 0, merkle.EMPTY_ROOT)
-    return checkpoints.read(notes.unsafe_text(note))
+def _read_known(note: str | None, origin: str) -> Checkpoint:
+    return checkpoints.read(notes.unsafe_text(note)) if note else Checkpoint(origin, 0, merkle.EMPTY_ROOT)
 
 
 def _continues(seen: Checkpoint, checkpoint: Checkpoint, proof: tuple[bytes, ...]) -> bool:

@@ -42,6 +42,7 @@ FIELDS: Final = frozenset(
         "port",
         "log",
         "finding",
+        "size",
     }
 )
 

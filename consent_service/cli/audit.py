@@ -1,0 +1,13 @@
+"""`consent audit`: what can be done with the log; each command has a module of its own."""
+
+import click
+
+from consent_service.cli import audit_witness
+
+
+@click.group()
+def command() -> None:
+    """Watch over the audit log."""
+
+
+command.add_command(audit_witness.witness)
