@@ -100,7 +100,7 @@ def write_proof(index: int, proof: Sequence[bytes], note: str, extra: bytes | No
 
 def read_proof(text: str) -> ProofFile:
     """Read the file of an inclusion proof; raises ProofInvalidError. Its note is taken as it is and not looked into."""
-    head, gap, note = text.partition("\n\n")
+    head, _, note = text.partition("\n\n")
     title, _, rest = head.partition("\n")
     extra = None
     if rest.startswith("extra "):
@@ -110,7 +110,7 @@ def read_proof(text: str) -> ProofFile:
             raise ProofInvalidError("the extra data of the proof is not written as it has to be")
     index, break_, hashes = rest.partition("\n")
     number = index.removeprefix("index ")
-    if title != PROOF_HEADER or not gap or not note or number == index or not _DECIMAL.fullmatch(number):
+    if title != PROOF_HEADER or not note or number == index or not _DECIMAL.fullmatch(number):
         raise ProofInvalidError(f"this is not a proof of the form {PROOF_HEADER}")
     if int(number) >= _SIZES_END:
         raise ProofInvalidError("no log has a leaf of this index")

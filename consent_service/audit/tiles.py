@@ -15,8 +15,8 @@ _HIGHEST_LEVEL: Final = 63
 _TILES_MOST: Final = 2**63 // TILE_WIDTH
 _PREFIX_BYTES: Final = 2
 
-_NUMBER: Final = re.compile(r"(?:x[0-9]{3}/){0,5}[0-9]{3}")
-_PATH: Final = re.compile(rf"tile/(entries|[0-9]{{1,2}})/({_NUMBER.pattern})(?:\.p/([0-9]{{1,3}}))?")
+_PATH: Final = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
+_UNGROUPED: Final = str.maketrans("", "", "x/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +49,13 @@ def number_path(number: int) -> str:
     return "/".join([*(f"x{group:>03}" for group in groups[:-1]), f"{groups[-1]:>03}"])
 
 
-def read_number_path(text: str) -> int:
-    """Read a tile's number from its groups; raises TileInvalidError unless it is written the one way it can be."""
-    if _NUMBER.fullmatch(text):
-        number = int(text.replace("/", "").replace("x", ""))
-        if number < _TILES_MOST and number_path(number) == text:
-            return number
-    raise TileInvalidError("this is not the number of a tile")
-
-
 def read_path(text: str) -> Place:
     """Read the path of a tile or a bundle; raises TileInvalidError unless it is written the one way it can be."""
     match = _PATH.fullmatch(text)
     if match:
         kind, number, width = match.groups()
         level = None if kind == "entries" else int(kind)
-        place = Place(level, read_number_path(number), TILE_WIDTH if width is None else int(width))
+        place = Place(level, int(number.translate(_UNGROUPED)), TILE_WIDTH if width is None else int(width))
         if place.path == text:
             return place
     raise TileInvalidError("this is not the path of a tile")

@@ -27,7 +27,7 @@ class TestPaths:
     )
     def test_a_number_is_written_in_groups_of_three(self, number: int, path: str) -> None:
         assert tiles.number_path(number) == path
-        assert tiles.read_number_path(path) == number
+        assert tiles.read_path(f"tile/0/{path}").number == number
 
     @pytest.mark.rule("LOG-04")
     @pytest.mark.parametrize(
