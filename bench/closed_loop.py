@@ -30,6 +30,8 @@ class Target:
     #: Its processes, asked for anew each time, and not those of the database.
     pids: Callable[[], Iterable[int]] = field(repr=False)
     credential: str = ""
+    #: What else the function is told.
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def run(target: Target, *, people: int, seconds: int, connections: int = CONNECT
         "wrk",
         *("--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "60s"),
         *("--script", str(SCRIPT), f"http://127.0.0.1:{target.port}", "--"),
-        *(target.kind, str(people), target.credential),
+        *(target.kind, str(people), target.credential, *target.told),
     ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]

@@ -1,6 +1,6 @@
 -- What wrk asks: every request is about a person drawn at random. See people.py, whose arithmetic this repeats.
 --
--- wrk ... -- KIND PEOPLE CREDENTIAL
+-- wrk ... -- KIND PEOPLE CREDENTIAL, and for captures FORM MOMENT: each about a person whom nobody has seen yet.
 
 local multipliers = {2654435761, 2246822519, 3266489917, 668265263}
 local started = 0
@@ -35,11 +35,23 @@ local kinds = {
   end,
 }
 
+local captured = 0
+
+kinds.capture = function()
+  captured = captured + 1
+  local body = '{"subject":{"email":"new' .. seed .. "x" .. captured .. '@kunde.example"},"form":"' .. form
+    .. '","language":"nb","decisions":[{"purpose":"customer_survey","channel":"email","granted":true}],'
+    .. '"evidence":{"method":"web_form","act":"checkbox_ticked","occurred_at":"' .. moment .. '"}}'
+  return wrk.format("POST", "/v1/consents", wrk.headers, body)
+end
+
 function init(arguments)
   ask = kinds[arguments[1]]
   people = tonumber(arguments[2])
-  math.randomseed(os.time() * 16 + number)
-  if arguments[1] == "service" then
+  seed = os.time() * 16 + number
+  math.randomseed(seed)
+  form, moment = arguments[4], arguments[5]
+  if arguments[1] == "service" or arguments[1] == "capture" then
     wrk.headers["Authorization"] = "Bearer " .. arguments[3]
     wrk.headers["Content-Type"] = "application/json"
   end
