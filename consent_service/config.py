@@ -96,6 +96,7 @@ class LogKeeperSettings:
     log_keys_dir: Path
     log_copy_dir: Path
     host: str
+    policy_file: Path | None = None
 
     @classmethod
     def from_environ(cls) -> Self:
@@ -107,6 +108,7 @@ class LogKeeperSettings:
                 log_keys_dir=env.path("CONSENT_LOG_KEYS"),
                 log_copy_dir=env.path("CONSENT_LOG_COPY"),
                 host=urlsplit(_public_url(env.str("PUBLIC_URL"))).netloc,
+                policy_file=env.path("LOG_POLICY", default=None),
             )
         except EnvError as error:
             raise SettingsError(str(error)) from None

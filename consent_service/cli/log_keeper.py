@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
@@ -18,15 +19,18 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from consent_service import clock
-from consent_service.audit import logs, outside_copy, publisher, sequencer
+from consent_service.audit import logs, outside_copy, policy, publisher, sequencer
 from consent_service.audit.outside_copy import LogCopy
+from consent_service.audit.policy import Policy
 from consent_service.audit.publisher import Outside
+from consent_service.cli import log_witnesses
+from consent_service.cli.log_witnesses import Witnesses
 from consent_service.config import LogKeeperSettings
 from consent_service.crypto import keyring
 from consent_service.crypto.keyring import Keyring
 from consent_service.crypto.notes import NoteSigner
 from consent_service.db.session import Database, make_engine
-from consent_service.errors import ConsentServiceError, LogCopyError, LogRefusedError
+from consent_service.errors import ConsentServiceError, LogCopyError, LogRefusedError, SettingsError
 from consent_service.vault import fingerprints
 from consent_service.web import logs as log_lines
 
@@ -61,6 +65,7 @@ class Keeper:
         self._compared: set[str] = set()
         self._done: dict[str, tuple[int, int]] = {}
         self._look_again: dict[str, float] = {}
+        self._contradicted: dict[tuple[str, int], str] = {}
         event.listen(database.engine, "connect", lambda *_: self._compared.clear())
 
     def place(self) -> int:
@@ -85,6 +90,11 @@ class Keeper:
                 return 0
             batch = sequencer.place_batch(session, host=self._settings.host, vkey_of=self._vkey_of, at=clock.now())
         return 0 if batch is None else batch.placed
+
+    def contradict(self, controller_id: str, epoch: int, finding: str) -> None:
+        """Sign nothing more of an epoch of which a witness has seen another history, or more than there is."""
+        self._contradicted[controller_id, epoch] = finding
+        self._done.pop(controller_id, None)
 
     def publish_all(self) -> None:
         """Sign the head of every log that has grown; raises DBAPIError where the database is away."""
@@ -118,6 +128,8 @@ class Keeper:
             log = logs.find(session)
         if log is None:
             return
+        if (controller_id, log.epoch) in self._contradicted:
+            raise LogRefusedError(self._contradicted[controller_id, log.epoch], "a witness has seen another history")
         copy = self._copy(controller_id, log.epoch)
         before = self._copy(controller_id, log.epoch - 1).read_checkpoint() if log.epoch > 1 else None
         outside = Outside(head=copy.read_checkpoint(), previous_head=before)
@@ -189,6 +201,13 @@ def start(
     A slow disk or witness holds up signatures, and no entry's place.
     """
     keeper = Keeper(database, settings, keys.newest("log").secret)
+    rounds: list[tuple[Callable[[], object], float]] = [
+        (keeper.place, PLACE_SECONDS),
+        (keeper.publish_all, SIGN_SECONDS),
+    ]
+    if settings.policy_file is not None:
+        witnesses = Witnesses(database, _read_policy(settings.policy_file), keeper.contradict)
+        rounds.append((witnesses.show_all, log_witnesses.ROUND_SECONDS))
 
     def run(work: Callable[[], object], pause: float) -> None:
         try:
@@ -197,11 +216,18 @@ def start(
         except Exception as error:  # noqa: BLE001 - the outermost door; the main thread says it without its message
             failures.append(error)
 
-    rounds = ((keeper.place, PLACE_SECONDS), (keeper.publish_all, SIGN_SECONDS))
     threads = tuple(Thread(target=run, args=each, name=each[0].__name__) for each in rounds)
     for thread in threads:
         thread.start()
     return threads
+
+
+def _read_policy(path: Path) -> Policy:
+    """Read who the witnesses are; raises SettingsError or PolicyInvalidError."""
+    try:
+        return policy.read(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"LOG_POLICY: the file cannot be read: {error.strerror}") from None
 
 
 def _repeat(work: Callable[[], object], *, pause: float, stop: Event) -> None:

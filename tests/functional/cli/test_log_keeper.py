@@ -2,89 +2,26 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from consent_service.audit import checkpoints, logs, merkle, sequencer, tiles, trail
+from consent_service.audit import logs, merkle, sequencer, tiles
 from consent_service.audit.checkpoints import Checkpoint
-from consent_service.audit.outside_copy import LogCopy
 from consent_service.cli import log_keeper
-from consent_service.cli.log_keeper import Keeper
-from consent_service.config import LogKeeperSettings
-from consent_service.crypto import notes
-from consent_service.crypto.notes import NoteSigner, VerifierKey
+from consent_service.crypto.notes import NoteSigner
 from consent_service.db.session import Database
 from consent_service.errors import LogCopyError
 from consent_service.vault import keys
 from tests.builders import NOON
-
-SEED = bytes(range(32))
-
-
-@dataclass(slots=True)
-class House:
-    """A controller whose log is kept, the folder outside, and whoever keeps it."""
-
-    database: Database
-    sequencer: Database
-    controller_id: str
-    folder: Path
-    superuser_url: str
-    keeper: Keeper
-
-    def act(self, times: int = 1) -> None:
-        with self.database.transaction(self.controller_id) as session:
-            for _ in range(times):
-                trail.record(session, type="log.exported", at=NOON, actor=trail.SYSTEM, stream="log", payload={})
-
-    def keep(self) -> None:
-        """Place and sign all there is."""
-        while self.keeper.place():
-            pass
-        self.keeper.publish_all()
-
-    def begin_again(self, seed: bytes = SEED) -> None:
-        """Start another keeper, which knows nothing of what the first one did."""
-        self.keeper = Keeper(self.sequencer, settings_of(self.folder), seed)
-
-    @property
-    def copy(self) -> LogCopy:
-        return LogCopy(self.folder / self.controller_id / "e1")
-
-    def head(self, epoch: int = 1) -> Checkpoint:
-        """Read the head that lies outside, by the key that lies beside it."""
-        folder = self.folder / self.controller_id / f"e{epoch}"
-        vkey = (folder / "vkey.txt").read_text(encoding="utf-8").strip()
-        note = notes.open_note((folder / "checkpoint").read_text(encoding="utf-8"), [VerifierKey.parse(vkey)])
-        return checkpoints.read(note.text)
-
-    def log(self) -> logs.Log:
-        with self.database.transaction(self.controller_id) as session:
-            return logs.get(session)
-
-    def signed(self) -> list[int]:
-        with self.database.transaction(self.controller_id) as session:
-            return [head.size for head in logs.list_checkpoints(session, logs.get(session))]
-
-    def as_superuser(self, statement: str) -> None:
-        with psycopg.connect(self.superuser_url) as connection:
-            connection.execute("SET session_replication_role = replica")
-            connection.execute(statement.encode())
-
-
-def settings_of(folder: Path) -> LogKeeperSettings:
-    return LogKeeperSettings(database_url="", log_keys_dir=folder, log_copy_dir=folder, host="consent.example")
+from tests.log_house import SEED, House, put_back
 
 
 @pytest.fixture
 def house(
     database: Database, sequencer_database: Database, controller: str, tmp_path: Path, superuser_url: str
 ) -> House:
-    keeper = Keeper(sequencer_database, settings_of(tmp_path), SEED)
-    return House(database, sequencer_database, controller, tmp_path, superuser_url, keeper)
+    return House.of(database, sequencer_database, controller, tmp_path, superuser_url)
 
 
 class TestSigning:
@@ -156,18 +93,6 @@ class TestSigning:
         house.keep()
 
         assert house.head().origin == f"consent.example/log/{logs.PLATFORM}"
-
-
-def put_back(house: House, size: int) -> None:
-    """Bring the log's tables back to what they were when it had `size` leaves, as a restored backup does."""
-    with house.database.transaction(house.controller_id) as session:
-        log = logs.get(session)
-        read = logs.reader(session, log)
-        root = merkle.root_at(size, read)
-        edge = read(0, 0)[: size * 32]
-    house.as_superuser(f"DELETE FROM audit.leaf WHERE index >= {size}")  # noqa: S608 - a number of this test
-    house.as_superuser("DELETE FROM audit.checkpoint")
-    house.as_superuser(f"UPDATE audit.tree SET size = {size}, root = '\\x{root.hex()}', edge[1] = '\\x{edge.hex()}'")  # noqa: S608 - hex
 
 
 def put_back_and_go_on(house: House) -> None:
