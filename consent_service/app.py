@@ -29,6 +29,7 @@ from consent_service.api import (
     decision_keys,
     decisions,
     dev,
+    exports,
     forms,
     health,
     links,
@@ -56,8 +57,10 @@ from consent_service.delivery.messages import MessageHandler
 from consent_service.delivery.sms import NoGateway, SmsTransport
 from consent_service.delivery.sms_gateway import HttpGateway, SmsFolder
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
+from consent_service.exports.making import Maker
 from consent_service.pages import confirmation, embedding, preferences, receipts, signup, sms_code, unsubscribe
 from consent_service.pages import errors as page_errors
+from consent_service.rights import audit_export
 from consent_service.web import (
     access,
     addresses,
@@ -96,6 +99,7 @@ _API: Final = (
     forms.blueprint,
     recipients.blueprint,
     revocations.blueprint,
+    exports.blueprint,
 )
 #: How long the mail server may take over one step, in seconds. Flask-Mail itself would wait for ever.
 SMTP_TIMEOUT_SECONDS: Final = 10.0
@@ -144,6 +148,12 @@ def create_app(settings: Settings) -> Flask:
 def message_handlers(settings: Settings) -> dict[str, MessageHandler]:
     """Return who prepares which kind of message of the outbox."""
     return messages.handlers(public_url=settings.public_url)
+
+
+def export_makers(settings: Settings) -> dict[str, Maker]:
+    """Return who makes which kind of file."""
+    del settings
+    return {audit_export.KIND: audit_export.make}
 
 
 def mail_transport(settings: Settings) -> MailTransport:

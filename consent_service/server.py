@@ -6,7 +6,7 @@ caller holds up nobody. A stream is received and sent here at the same time, wit
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from io import BytesIO
@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Flask
 
-from consent_service.api import many_checks, quick_checks
+from consent_service.api import exports, many_checks, quick_checks
 from consent_service.api.many_asking import Lines
 from consent_service.api.quick_checks import QuickChecks
 from consent_service.app import create_app
@@ -29,7 +29,7 @@ _LULL_SECONDS: Final = 0.05
 _PIECE_BYTES: Final = 16 * 1024
 #: Nobody in a stream waits longer for an answer, however steadily more people come.
 LONGEST_WAIT_SECONDS: Final = 0.25
-#: Streams that one process carries at a time; the next one is told to come back.
+#: Streams and files that one process carries at a time; the next one is told to come back.
 MOST_STREAMS: Final = 32
 #: No body of the API is longer.
 LONGEST_BODY_BYTES: Final = many_checks.LARGEST_BATCH_BYTES
@@ -111,8 +111,27 @@ class Server:
                 body = await _receive(protocol)
         else:
             body = b"" if scope.method in {"GET", "HEAD"} else await _receive(protocol)
-        status, headers, answer = self._call(_environ(scope, body))
-        protocol.response_bytes(status, headers, answer)
+        await self._answer(protocol, _environ(scope, body))
+
+    async def _answer(self, protocol: HttpProtocol, environ: Environ) -> None:
+        """Call the application, and send what it answers; of a file piece by piece, while others are answered."""
+        place: list[Iterator[bytes]] = []
+        environ[exports.FILE_KEY] = place
+        environ[exports.BUSY_KEY] = self._streams >= MOST_STREAMS
+        status, headers, answer = self._call(environ)
+        if not place:
+            protocol.response_bytes(status, headers, answer)
+            return
+        self._streams += 1
+        transports = [protocol.response_stream(status, headers)]
+        try:
+            loop = asyncio.get_running_loop()
+            while piece := await loop.run_in_executor(self._streaming, next, place[0], b""):
+                if not await _send(transports[0], piece, self._stands_still_seconds):
+                    return
+        finally:
+            self._streams -= 1
+            transports.clear()
 
     def _call(self, environ: Environ) -> tuple[int, Headers, bytes]:
         begun: list[tuple[int, Headers]] = []

@@ -17,7 +17,6 @@ from consent_service.api.parsing import complaint
 from consent_service.audit.grammar import LONGEST_QUERY, Query
 from consent_service.audit.query_values import QueryProblem
 from consent_service.consent import log_queries
-from consent_service.consent.log_queries import LogEntry
 from consent_service.db.session import keyring_of
 from consent_service.errors import AuditQueryInvalidError
 
@@ -163,7 +162,7 @@ def show_entry(act: Act, *, entry_id: str) -> dict[str, Any]:
     entry = log_queries.get(act.session, entry_id=entry_id)
     act.demand_purpose(entry.purpose)
     found, opening = entry.found, entry.found.opening
-    return _shown(entry) | {
+    return log_queries.as_row(entry) | {
         "commit": found.commit.hex(),
         "entry_key": opening.entry_key and base64.b64encode(opening.entry_key).decode(),
         "canonical_payload": opening.plaintext and opening.plaintext.decode(),
@@ -177,27 +176,7 @@ def _page(act: Act, sent: EntryQuery, asked: Query) -> dict[str, Any]:
     after = cursors.read_entry(keyring, of_list=of_list, text=sent.cursor) if sent.cursor else None
     found = log_queries.page(act.session, asked=asked, within=act.api_key.purposes, after=after, limit=sent.limit)
     cursor = cursors.write_entry(keyring, of_list=of_list, entry_id=found.next_after) if found.next_after else None
-    return {"data": [_shown(each) for each in found.entries], "q": asked.text, "next_cursor": cursor}
-
-
-def _shown(entry: LogEntry) -> dict[str, Any]:
-    found, payload = entry.found, entry.found.payload
-    return {
-        "entry_id": found.entry_id,
-        "type": found.type,
-        "occurred_at": found.occurred_at,
-        "actor": found.actor,
-        "subject_id": found.subject_id,
-        "purpose": entry.purpose,
-        "channel": found.channel,
-        "request_id": found.request_id,
-        "stream": payload and payload["stream"],
-        "number": payload and payload["number"],
-        "payload": payload,
-        "payload_status": found.payload_status,
-        "epoch": found.epoch,
-        "leaf_index": found.leaf_index,
-    }
+    return {"data": [log_queries.as_row(each) for each in found.entries], "q": asked.text, "next_cursor": cursor}
 
 
 def _link(act: Act, sent: EntryQuery, shown: Mapping[str, Any]) -> Mapping[str, str]:

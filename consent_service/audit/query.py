@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -116,6 +116,20 @@ def page(
     rows = session.execute(statement).all()
     found = _opened(session, rows[:limit])
     return FoundPage(found, found[-1].entry_id if len(rows) > limit else None)
+
+
+def count(session: Session, *, query: Query, names: Names, within_purposes: Collection[str] | None = None) -> int:
+    """Count the entries that a query asks for; see `page`."""
+    about = AuditEntryAbout
+    statement = (
+        select(func.count())
+        .select_from(AuditEntry)
+        .outerjoin(about, and_(about.controller_id == AuditEntry.controller_id, about.entry_id == AuditEntry.id))
+        .where(AuditEntry.controller_id == controller_of(session), *_conditions(query, names))
+    )
+    if within_purposes is not None:
+        statement = statement.where(about.purpose_id.in_(within_purposes))
+    return session.execute(statement).scalar_one()
 
 
 def get(session: Session, *, entry_id: str) -> FoundEntry:

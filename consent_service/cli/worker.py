@@ -1,4 +1,4 @@
-"""The worker process: sends what waits in the outbox, and sweeps what has served its time."""
+"""The worker process: sends what waits in the outbox, makes files, and sweeps what has served its time."""
 
 import os
 import signal
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from consent_service import app
 from consent_service.admission import idempotency, mail_caps, throttle
 from consent_service.cli import decision_mover, retention
+from consent_service.cli.export_maker import ExportMaking
 from consent_service.config import Settings
 from consent_service.consent import preference_links, revoking, signup_requests
 from consent_service.consent.revoking import Place
@@ -198,5 +199,6 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
     return (
         Job("move_decisions", timedelta(seconds=1), move_decisions),
         *JOBS,
+        Job("make_exports", timedelta(seconds=1), ExportMaking(app.export_makers(settings))),
         Job("retention", timedelta(hours=1), destroy_what_is_over),
     )

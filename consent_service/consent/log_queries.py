@@ -4,9 +4,9 @@ An address is looked up by its blind index and then forgotten: the query that is
 the person's id in its place.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
@@ -86,13 +86,12 @@ def page(
 
     Looking writes no entry: what entries say are ids, codes and the reasons that somebody gave for an act.
     """
-    keys = {each.key: each.id for each in purposes.list_all(session)}
-    people = {term.text: members.ids_of(session, term.text) for term in asked.of(SubjectTerm)}
+    keys, people = _words(session, asked)
     found = query.page(
         session,
         query=asked,
         names=Names(purposes=keys, people=people),
-        within_purposes=None if within is None else [keys[key] for key in within if key in keys],
+        within_purposes=_ids(keys, within),
         after=after,
         limit=limit,
     )
@@ -103,11 +102,50 @@ def page(
     )
 
 
+def count(session: Session, *, asked: Query, within: Collection[str] | None = None) -> int:
+    """Count the entries that a resolved query asks for."""
+    keys, people = _words(session, asked)
+    return query.count(
+        session, query=asked, names=Names(purposes=keys, people=people), within_purposes=_ids(keys, within)
+    )
+
+
 def get(session: Session, *, entry_id: str) -> LogEntry:
     """Get one entry; raises AuditEntryUnknownError."""
     found = query.get(session, entry_id=entry_id)
     by_id = {each.id: each.key for each in purposes.list_all(session)}
     return LogEntry(found, found.purpose_id and by_id.get(found.purpose_id))
+
+
+def as_row(entry: LogEntry) -> dict[str, Any]:
+    """Return an entry as it is listed, by the API and in a file; times are datetimes."""
+    found, payload = entry.found, entry.found.payload
+    return {
+        "entry_id": found.entry_id,
+        "type": found.type,
+        "occurred_at": found.occurred_at,
+        "actor": found.actor,
+        "subject_id": found.subject_id,
+        "purpose": entry.purpose,
+        "channel": found.channel,
+        "request_id": found.request_id,
+        "stream": payload and payload["stream"],
+        "number": payload and payload["number"],
+        "payload": payload,
+        "payload_status": found.payload_status,
+        "epoch": found.epoch,
+        "leaf_index": found.leaf_index,
+    }
+
+
+def _words(session: Session, asked: Query) -> tuple[Mapping[str, str], Mapping[str, Collection[str]]]:
+    """Return what the words of a query stand for: ids of purposes by key, and all ids of the people it names."""
+    keys = {each.key: each.id for each in purposes.list_all(session)}
+    return keys, {term.text: members.ids_of(session, term.text) for term in asked.of(SubjectTerm)}
+
+
+def _ids(keys: Mapping[str, str], within: Collection[str] | None) -> list[str] | None:
+    return None if within is None else [keys[key] for key in within if key in keys]
 
 
 def _person(session: Session, term: AddressTerm, problems: list[QueryProblem]) -> SubjectTerm | None:

@@ -92,6 +92,17 @@ def create_for_subject(session: Session, *, subject_id: str, at: datetime) -> No
     )
 
 
+def has_subject_key(session: Session, *, subject_id: str) -> bool:
+    """Say whether anything can be sealed for this person; not after erasure."""
+    return bool(
+        session.scalar(
+            select(SubjectKey.subject_id).where(
+                SubjectKey.controller_id == controller_of(session), SubjectKey.subject_id == subject_id
+            )
+        )
+    )
+
+
 def create_for_request(session: Session, *, request_id: str, at: datetime) -> None:
     """Create the key of a request that waits; it goes when the request goes."""
     wrapped = sealing.wrap_key(

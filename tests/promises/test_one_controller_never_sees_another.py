@@ -108,6 +108,9 @@ CALLS: Mapping[str, Call] = {
     "GET /v1/revocations": Call(answers=OWN_WORLD),
     "POST /v1/revocations": Call({"form": "{form}", "reason": "spite", "dry_run": False}),
     "GET /v1/revocations/<id(rvk):revocation_id>": Call(),
+    "POST /v1/exports": MAKES_OWN,
+    "GET /v1/exports/<id(exp):export_id>": Call(),
+    "GET /v1/exports/<id(exp):export_id>/file": Call(),
     "GET /v1/recipients": Call(answers=OWN_WORLD),
     "POST /v1/recipients": MAKES_OWN,
 }
@@ -124,6 +127,7 @@ class Owned:
     revocation: str
     decision: str
     entry: str
+    export: str
 
     def fill(self, template: object) -> Any:  # noqa: ANN401 - JSON
         """Put the ids into a body."""
@@ -144,6 +148,7 @@ class Owned:
             "<id(rvk):revocation_id>": self.revocation,
             "<id(dec):decision_id>": self.decision,
             "<id(aud):entry_id>": self.entry,
+            "<id(exp):export_id>": self.export,
             "<key>": self.purpose,
             "<level>": "0",
             "<path:number>": "000.p/2",
@@ -172,6 +177,7 @@ def owned(kari: Person, sequencer_database: Database) -> Owned:
         kari.company, "/v1/revocations", {"import": "bad", "reason": "bought addresses", "dry_run": False}
     )
     revocation = (recalled.json or {})["revocation_id"]
+    exported = kari.world.call(kari.company, "/v1/exports", {"kind": "audit", "format": "csv"})
     with kari.world.database.transaction(kari.company.controller_id) as session:
         entry = logs.list_after(session, after=None, limit=1)[0].entry_id
     return Owned(
@@ -182,6 +188,7 @@ def owned(kari: Person, sequencer_database: Database) -> Owned:
         revocation=revocation,
         decision=decision["decision_id"],
         entry=entry,
+        export=(exported.json or {})["export_id"],
     )
 
 

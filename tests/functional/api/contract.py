@@ -23,7 +23,7 @@ def demand(answer: TestResponse) -> TestResponse:
     content = described["content"]
     media_type = str(answer.mimetype)
     assert media_type in content, f"{media_type} is not described for {answer.status_code}"
-    if "json" in media_type:
+    if media_type.endswith(("/json", "+json")):
         schema = {"components": DOCUMENT["components"], **content[media_type].get("schema", {})}
         Draft202012Validator(schema, format_checker=FormatChecker()).validate(answer.get_json(force=True))
     return answer

@@ -1,0 +1,250 @@
+"""Files over HTTP: asked for at once, made by the worker, fetched within seven days, by whoever may."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+import time_machine
+
+from consent_service import app as composition
+from consent_service.cli.export_maker import ExportMaking
+from consent_service.config import Settings
+from consent_service.db.session import Database
+from consent_service.rights import audit_export
+from tests import builders
+from tests.builders import NOON
+from tests.functional.api.conftest import KARI, System, key_with
+
+UNKNOWN = "exp_" + "0" * 26
+
+Make = Callable[[], None]
+
+
+@pytest.fixture(autouse=True)
+def now(clock: time_machine.Traveller) -> time_machine.Traveller:
+    """Let it be 4 March 2026, after what systems report here."""
+    clock.shift(timedelta(days=2))
+    return clock
+
+
+@pytest.fixture
+def make(worker_database: Database, settings: Settings) -> Make:
+    """Let the worker make what was asked for."""
+    job = ExportMaking(composition.export_makers(settings))
+    return lambda: job(worker_database, NOON)
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_export, "PAGE", 3)
+
+
+def report_kari(system: System) -> None:
+    assert system.post("/v1/consents", system.report()).status_code == 201
+
+
+def ask(system: System, form: str = "ndjson", **more: object) -> str:
+    answer = system.post("/v1/exports", {"kind": "audit", "format": form, **more})
+    assert answer.status_code == 202
+    assert answer.json == {"export_id": (answer.json or {})["export_id"], "status": "queued"}
+    return str((answer.json or {})["export_id"])
+
+
+def fetch(system: System, export_id: str) -> bytes:
+    answer = system.get(f"/v1/exports/{export_id}/file")
+    assert answer.status_code == 200
+    return bytes(answer.data)
+
+
+def listed(system: System, q: str = "") -> list[object]:
+    found, cursor = [], ""
+    while True:
+        body = {"q": q, "limit": 200, **({"cursor": cursor} if cursor else {})}
+        page = system.post("/v1/audit/queries", body).get_json()
+        found += page["data"]
+        cursor = page["next_cursor"]
+        if not cursor:
+            return found
+
+
+@pytest.mark.usefixtures("small_pages")
+class TestNdjson:
+    def test_has_the_same_rows_as_the_list(self, system: System, make: Make, now: time_machine.Traveller) -> None:
+        report_kari(system)
+        rows = listed(system)
+        now.shift(timedelta(seconds=1))
+
+        export_id = ask(system)
+        make()
+
+        lines = [json.loads(line) for line in fetch(system, export_id).splitlines()]
+        assert len(rows) > 2 * audit_export.PAGE
+        # What was asked for last is the export itself, written before it was made.
+        assert lines[0]["type"] == "log.exported"
+        assert lines[1:] == rows
+
+    def test_an_address_in_the_query_is_stored_nowhere(self, system: System, make: Make, superuser_url: str) -> None:
+        report_kari(system)
+
+        export_id = ask(system, q=f"subject:{KARI['email']} action:consent.given")
+        make()
+
+        [row] = [json.loads(line) for line in fetch(system, export_id).splitlines()]
+        [asked] = [each for each in listed(system, "action:log.exported") if "format" in each["payload"]]  # type: ignore[index]
+        assert row["type"] == "consent.given"
+        assert asked["payload"]["query"] == f"subject:{row['subject_id']} action:consent.given"  # type: ignore[index]
+        assert KARI["email"] not in dump(superuser_url)
+
+    def test_about_nobody_there_is_nothing(self, system: System, make: Make) -> None:
+        export_id = ask(system, q="subject:nobody@kunde.example")
+        make()
+
+        assert fetch(system, export_id) == b""
+        assert (system.get(f"/v1/exports/{export_id}").json or {})["total"] == 0
+
+    def test_a_key_limited_to_purposes_gets_only_these(
+        self, system: System, make: Make, database: Database, controller: str
+    ) -> None:
+        report_kari(system)
+        limited = System(system.client, limited_key(database, controller, "newsletter"), system.form)
+        own = System(system.client, limited_key(database, controller, "survey"), system.form)
+
+        foreign, all_of_it, mine = ask(limited), ask(system), ask(own)
+        make()
+
+        assert {json.loads(line)["purpose"] for line in fetch(limited, foreign).splitlines()} == {"newsletter"}
+        assert {json.loads(line)["purpose"] for line in fetch(own, mine).splitlines()} == {"survey"}
+        assert limited.get(f"/v1/exports/{all_of_it}").status_code == 403
+        assert limited.get(f"/v1/exports/{all_of_it}/file").status_code == 403
+
+
+class TestCsv:
+    def test_is_what_a_spreadsheet_reads(self, system: System, make: Make) -> None:
+        report_kari(system)
+
+        export_id = ask(system, "csv", q="action:consent.given")
+        make()
+
+        content = fetch(system, export_id)
+        [row] = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        [line] = listed(system, "action:consent.given")
+        assert content.startswith(b"\xef\xbb\xbfentry_id,")
+        assert row["occurred_at"] == line["occurred_at"]  # type: ignore[index]
+        assert json.loads(row["payload"]) == line["payload"]  # type: ignore[index]
+
+    @pytest.mark.parametrize("beginning", ["=", "+", "-", "@", "\t", "\r"])
+    def test_holds_nothing_that_a_spreadsheet_computes(self, beginning: str) -> None:
+        row = dict.fromkeys(audit_export.COLUMNS) | {"actor": f"{beginning}cmd|' /C calc'!A0"}
+
+        [written] = csv.DictReader(
+            io.StringIO(audit_export.as_csv([row]).decode(), newline=""), fieldnames=audit_export.COLUMNS
+        )
+
+        assert written["actor"] == f"'{beginning}cmd|' /C calc'!A0"
+
+
+class TestTheFile:
+    def test_comes_with_its_name_size_and_hash_and_is_kept_by_nobody(self, system: System, make: Make) -> None:
+        export_id = ask(system)
+        make()
+
+        shown = system.get(f"/v1/exports/{export_id}").get_json()
+        answer = system.get(f"/v1/exports/{export_id}/file")
+
+        assert (shown["status"], shown["done"], shown["total"]) == ("ready", shown["total"], shown["done"])
+        assert shown["expires_at"] == "2026-03-11T12:00:00Z"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="audit-log-2026-03-04.ndjson"'
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Content-Length"] == str(shown["size"]) == str(len(answer.data))
+        assert hashlib.sha256(answer.data).hexdigest() == shown["sha256"]
+
+    def test_is_not_given_out_before_it_is_ready(self, system: System) -> None:
+        answer = system.get(f"/v1/exports/{ask(system)}/file")
+
+        assert (answer.status_code, (answer.json or {})["code"]) == (409, "export_not_ready")
+
+    def test_is_gone_after_seven_days(self, system: System, make: Make, now: time_machine.Traveller) -> None:
+        export_id = ask(system)
+        make()
+        now.shift(timedelta(days=7))
+
+        answer = system.get(f"/v1/exports/{export_id}/file")
+
+        assert (answer.status_code, (answer.json or {})["code"]) == (410, "export_expired")
+        assert (system.get(f"/v1/exports/{export_id}").json or {})["status"] == "expired"
+
+    def test_a_head_request_is_answered_without_it(self, system: System, make: Make) -> None:
+        export_id = ask(system)
+        make()
+
+        answer = system.client.head(f"/v1/exports/{export_id}/file", headers={"Authorization": f"Bearer {system.key}"})
+
+        assert (answer.status_code, answer.data) == (200, b"")
+
+
+class TestAsking:
+    def test_twice_with_one_key_makes_one_file(self, system: System, superuser_url: str) -> None:
+        body = {"kind": "audit", "format": "csv"}
+
+        first = system.post("/v1/exports", body, Idempotency_Key="a")
+        second = system.post("/v1/exports", body, Idempotency_Key="a")
+
+        assert first.json == second.json
+        assert count(superuser_url, "export") == 1
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"format": "csv"},
+            {"kind": "audit"},
+            {"kind": "consents", "format": "csv"},
+            {"kind": "audit", "format": "xlsx"},
+            {"kind": "audit", "format": "csv", "query": "actor:system"},
+            {"kind": "audit", "format": "csv", "q": "colour:red"},
+            {"kind": "audit", "format": "csv", "q": "purpose:nothing_of_ours"},
+        ],
+    )
+    def test_for_what_there_is_not_is_refused(self, system: System, body: dict[str, str], superuser_url: str) -> None:
+        assert system.post("/v1/exports", body).status_code == 422
+        assert count(superuser_url, "export") == 0
+
+    def test_needs_the_scope(self, system: System, database: Database, controller: str) -> None:
+        other = System(system.client, key_with(database, controller, "audit:read"))
+
+        assert other.post("/v1/exports", {"kind": "audit", "format": "csv"}).status_code == 403
+
+    def test_of_another_controller_finds_nothing(self, system: System, other_system: System, make: Make) -> None:
+        export_id = ask(system)
+        make()
+
+        assert other_system.get(f"/v1/exports/{export_id}").status_code == 404
+        assert other_system.get(f"/v1/exports/{export_id}/file").status_code == 404
+        assert system.get(f"/v1/exports/{UNKNOWN}").status_code == 404
+
+
+def limited_key(database: Database, controller: str, *purposes: str) -> str:
+    with database.transaction(controller) as session:
+        return builders.an_api_key(session, purposes=purposes)
+
+
+def count(url: str, table: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()  # noqa: S608 - a table of this test
+    assert row is not None
+    return int(row[0])
+
+
+def dump(url: str) -> str:
+    """Write out everything that the tables of exports and of the log hold."""
+    tables = ("export", "export_chunk", "audit.entry", "audit.entry_about")
+    with psycopg.connect(url) as connection:
+        found = [
+            connection.execute(f"SELECT x::text FROM {table} x".encode()).fetchall()  # noqa: S608 - as above
+            for table in tables
+        ]
+    return str(found)
