@@ -204,8 +204,9 @@ class Log:
         return [leaf_hash(entry.leaf) for entry in self.entries]
 
     def checkpoint(self, size: int | None = None) -> str:
-        """Return its signed and cosigned checkpoint at a size."""
-        return checkpoint(self.signer.name, self.hashes[:size], self.signer, *self.witnesses)
+        """Return its signed checkpoint at a size, or its newest one, which is cosigned too."""
+        witnesses = self.witnesses if size is None else ()
+        return checkpoint(self.signer.name, self.hashes[:size], self.signer, *witnesses)
 
     def gap(self, kept: int) -> dict[str, Any]:
         """Return what the first leaf of the next epoch says of this one."""

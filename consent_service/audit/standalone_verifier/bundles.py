@@ -16,6 +16,7 @@ MOST_ENTRIES_BYTES: Final = 256 * 65_537
 TILE: Final = 256
 HASH_BYTES: Final = 32
 UNREADABLE: Final = (OSError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, LZMAError)
+ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 PROOF: Final = re.compile(rf"c2sp\.org/tlog-proof@v1\nindex {SIZE}\n((?:{TEXT}{{44}}\n)*)\n(.+)", re.DOTALL)
 ID: Final = rb"aud_[0-7][0-9A-HJKMNP-TV-Z]{25}"
 LEAF: Final = re.compile(
@@ -28,7 +29,7 @@ ERASED: Final = re.compile(rb'\{(?:"erased":true,"id":"(%b)"|"id":"(%b)","erased
 
 def canonical(value: object) -> str:
     """Write JSON in its canonical form (RFC 8785), for names within the first plane of Unicode."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return ENCODER.encode(value)
 
 
 def entry_of(leaf: bytes) -> str | None:

@@ -90,7 +90,7 @@ def result(audit: Audit, *, is_pinned: bool) -> dict[str, Any]:
         "gaps": audit.entries.gaps,
         "witnessed": audit.witnessed,
         "findings": audit.findings.shown,
-        "findings_total": audit.findings.failed.total(),
+        "findings_by_name": dict(audit.findings.names),
     }
 
 
@@ -123,8 +123,8 @@ def say(told: dict[str, Any]) -> None:
         which = "Also" if number else "First bad row"
         place = "".join(f", {name} {found[name]}" for name in ("index", "entry") if found[name] is not None)
         _print(f"{which}: epoch {found['epoch']}{place}: {found['name']}: {found['says']}")
-    if told["findings_total"] > len(findings):
-        _print(f"... and {told['findings_total'] - len(findings):,} findings more.")
+    if findings:
+        _print("Found: " + ", ".join(f"{count:,} x {name}" for name, count in told["findings_by_name"].items()))
     _print("VERIFIED." if told["verified"] else "NOT VERIFIED.")
 
 

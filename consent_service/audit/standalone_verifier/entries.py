@@ -106,20 +106,18 @@ class Entries:
 
     def _open(self, epoch: Epoch, commit: bytes, kind: bytes, key: bytes, text: bytes) -> None:
         """Check a payload against its commitment, and its place in its stream; raises FindingError."""
-        with demanded("payload_damaged", "its opening is not written as it must be"):
+        with demanded("payload_damaged", "its payload is not written as it must be"):
             written = text.decode()
             payload = json.loads(written)
-            data = payload.encode()
-        if hmac.digest(key, data, "sha256") != binascii.unhexlify(commit):
-            raise FindingError("commitment_mismatch", "its payload is not what was committed to")
-        epoch.counts["opened"] += 1
-        with demanded("payload_damaged", "its payload does not hold what it must"):
+            if hmac.digest(key, payload.encode(), "sha256") != binascii.unhexlify(commit):
+                raise FindingError("commitment_mismatch", "its payload is not what was committed to")
             facts = json.loads(payload)
             number, previous = facts["number"], facts["previous"]
             is_whole = canonical(payload) == written and canonical(facts) == payload and facts["type"] == kind.decode()
             is_whole = is_whole and type(number) is int and number > 0 and (previous is None) == (number == 1)
             if not (is_whole and isinstance(facts["stream"], str) and HASH.fullmatch(previous or "0" * 64)):
                 raise ValueError("no payload of an entry")
+        epoch.counts["opened"] += 1
         # The number of the last entry of each stream and the beginning of its commitment, as one integer.
         place = hash(facts["stream"]) % STREAMS
         last, before = divmod(self._streams.get(place, 0), PIECE)

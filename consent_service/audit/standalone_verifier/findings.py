@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from consent_service.audit.standalone_verifier.signatures import FindingError
 
-#: So many findings are named; the rest is counted.
+#: So many findings are shown, and the first of each name; all are counted.
 SHOWN: Final = 21
 ASPECTS: Final = ("signatures", "append_only", "gaps", "payloads")
 ASPECT_OF: Final = {
@@ -23,13 +23,15 @@ class Findings:
     def __init__(self) -> None:
         self.epoch = 0
         self.shown: list[dict[str, Any]] = []
+        self.names: collections.Counter[str] = collections.Counter()
         self.failed: collections.Counter[tuple[int, str]] = collections.Counter()
 
     def add(self, name: str, says: str, index: int | None = None, entry: str | None = None) -> None:
         """Keep a finding about the epoch at hand."""
         self.failed[self.epoch, ASPECT_OF.get(name, "append_only")] += 1
-        if len(self.shown) < SHOWN:
+        if len(self.shown) < SHOWN or not self.names[name]:
             self.shown.append({"name": name, "epoch": self.epoch, "index": index, "entry": entry, "says": says})
+        self.names[name] += 1
 
     @contextlib.contextmanager
     def noting(self, index: int | None = None, entry: str | None = None) -> Iterator[None]:
