@@ -33,6 +33,7 @@ class AuditEntry(Base):
     __table_args__ = (
         CheckConstraint("sealed_for IN ('subject', 'controller')", name="sealed_for"),
         CheckConstraint("(gap IS NOT NULL) = (type = 'log.recovered')", name="gap"),
+        Index("ix_entry_type", "controller_id", "type", "id"),
         Index("ix_entry_gap", "controller_id", "id", postgresql_where=text("gap IS NOT NULL")),
         {"schema": SCHEMA},
     )
