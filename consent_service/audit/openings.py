@@ -34,11 +34,15 @@ class SealedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What an entry commits to: its key and its canonical payload, both None where it cannot be opened."""
+    """What an entry commits to: its key and its canonical payload, both None where it cannot be opened.
+
+    Of a damaged one `is_other` says that it opens, and is something else than was committed to.
+    """
 
     status: Status
     entry_key: bytes | None = field(default=None, repr=False)
     plaintext: bytes | None = field(default=None, repr=False)
+    is_other: bool = False
 
     @property
     def payload(self) -> dict[str, Any] | None:
@@ -48,6 +52,7 @@ class Opening:
 
 _ERASED: Final = Opening("erased")
 _DAMAGED: Final = Opening("damaged")
+_OTHER: Final = Opening("damaged", is_other=True)
 
 
 def open_entries(session: Session, entries: Collection[SealedEntry]) -> Mapping[str, Opening]:
@@ -84,5 +89,5 @@ def _compare(entry: SealedEntry, whole: bytes | None) -> Opening:
         return _DAMAGED
     entry_key, plaintext = whole[:_ENTRY_KEY_BYTES], whole[_ENTRY_KEY_BYTES:]
     if canonical.commitment(entry_key, plaintext) != entry.commit:
-        return _DAMAGED
+        return _OTHER
     return Opening("opened", entry_key, plaintext)

@@ -104,9 +104,8 @@ def draft(
         actor=actor,
         stream=f"purpose:{purpose_key}",
         payload={
-            "purpose_id": purpose.id,
             "notice_id": version.id,
-            "notice_version": version.number,
+            "number": version.number,
             "content_sha256": version.content_sha256.hex(),
         },
     )
@@ -157,9 +156,8 @@ def publish(
         actor=actor,
         stream=f"purpose:{purpose_key}",
         payload={
-            "purpose_id": purpose.id,
             "notice_id": version.id,
-            "notice_version": number,
+            "number": number,
             "material": material,
             "reason": publication.reason,
             "effective_at": publication.effective_at.isoformat(),

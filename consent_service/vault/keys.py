@@ -182,6 +182,16 @@ def unseal_many_for_subjects(
     return opened
 
 
+def list_with_key(session: Session, *, subject_ids: Collection[str]) -> frozenset[str]:
+    """Return those of these people who were not erased."""
+    rows = session.scalars(
+        select(SubjectKey.subject_id).where(
+            SubjectKey.controller_id == controller_of(session), SubjectKey.subject_id.in_(subject_ids)
+        )
+    )
+    return frozenset(rows)
+
+
 def seal_for_request(
     session: Session, plaintext: bytes, *, request_id: str, table: str, column: str, row_id: str
 ) -> bytes:
