@@ -97,6 +97,17 @@ def find(session: Session, *, epoch: int | None = None) -> Log | None:
     return None if row is None else read_row(row)
 
 
+def find_before(session: Session, *, epoch: int) -> Log | None:
+    """Find the last epoch before one, which is not the one before where a later one was lost; None before the first."""
+    row = session.scalars(
+        select(AuditTree)
+        .where(AuditTree.controller_id == controller_of(session), AuditTree.epoch < epoch)
+        .order_by(AuditTree.epoch.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else read_row(row)
+
+
 def list_epochs(session: Session) -> tuple[Log, ...]:
     """Return the log in all its epochs, oldest first; more than one says that a database was restored."""
     rows = session.scalars(

@@ -8,7 +8,7 @@ was put back to an earlier state. A tile is there before the head that needs it.
 import contextlib
 import fcntl
 import os
-import shutil
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from consent_service.audit.tiles import Place
-from consent_service.errors import LogCopyError, LogRefusedError
+from consent_service.errors import LogCopyError, LogRefusedError, TileInvalidError
 
 CHECKPOINT: Final = "checkpoint"
 KEPT: Final = "checkpoints"
 VKEY: Final = "vkey.txt"
 _LOCK: Final = ".lock"
+#: Files are written here before they get their name, each under one of its own: two publishers may write the same tile.
 _NEW: Final = ".new"
 #: No signed head is as long as this; reading stops there, whatever lies at its name.
 _MOST_BYTES: Final = 256 * 1024
@@ -52,7 +53,8 @@ class LogCopy:
         with _speaking(), self._locked():
             if self.read_checkpoint() != old:
                 raise LogCopyError("another publisher has replaced the head meanwhile")
-            _write(self.folder / CHECKPOINT, new.encode())
+            self._write(self.folder / CHECKPOINT, new.encode())
+            self._clear_leftovers()
 
     def write_tile(self, place: Place, content: bytes) -> None:
         """Write a tile or a bundle once; raises LogRefusedError where another content lies there, and LogCopyError."""
@@ -61,45 +63,64 @@ class LogCopy:
             try:
                 known = path.read_bytes()
             except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, content)
+                self._write(path, content)
                 return
         if known != content:
             raise LogRefusedError("copy_differs", f"{place.path} lies outside with another content")
 
+    def read_tile(self, place: Place) -> bytes:
+        """Return a tile or a bundle; raises TileInvalidError where there is none, and LogCopyError."""
+        with _speaking():
+            try:
+                return (self.folder / place.path).read_bytes()
+            except FileNotFoundError:
+                raise TileInvalidError(f"{place.path} is not outside") from None
+
     def drop_partial(self, place: Place) -> None:
-        """Forget the tiles that were not full when this one was written, and are part of it."""
+        """Forget the tiles that were not full when this one was written, and are part of it.
+
+        A wider one stays: a publisher that was held up comes after another one's head, which needs it.
+        """
         path = self.folder / place.path
         partial = path.parent if path.parent.name.endswith(".p") else path.with_name(f"{path.name}.p")
         with _speaking():
-            for older in partial.glob("*"):
-                if older != path:
-                    older.unlink(missing_ok=True)
-            if partial.is_dir() and not any(partial.iterdir()):
-                shutil.rmtree(partial)
+            for width in range(1, place.width):
+                (partial / str(width)).unlink(missing_ok=True)
+            # What another publisher is writing there keeps the folder.
+            with contextlib.suppress(OSError):
+                partial.rmdir()
 
     def keep_of_day(self, day: date, note: str) -> None:
         """Keep the first head of each day for ever, for whoever asks whether the log only grew."""
         path = self.folder / KEPT / f"{day.isoformat()}.txt"
         with _speaking():
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, note.encode())
+                self._write(path, note.encode())
 
     def write_vkey(self, vkey: str) -> None:
         """Write the key that verifies this log beside it; raises LogRefusedError where another one lies there."""
         path = self.folder / VKEY
         with _speaking():
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                _write(path, f"{vkey}\n".encode())
+                self._write(path, f"{vkey}\n".encode())
             elif path.read_text(encoding="utf-8").strip() != vkey:
                 raise LogRefusedError("unknown_key", "the copy outside was signed with another key")
+
+    def _write(self, path: Path, content: bytes) -> None:
+        fresh = self.folder / _NEW / secrets.token_hex(8)
+        for folder in (path.parent, fresh.parent):
+            _make(folder)
+        _write(path, content, fresh=fresh)
+
+    def _clear_leftovers(self) -> None:
+        """Remove what killed publishers left half written; one that is at it now has lost the race and tries again."""
+        for each in (self.folder / _NEW).iterdir():
+            each.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock of this folder; one that is held elsewhere is not waited for."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make(self.folder)
         descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,9 +136,8 @@ def of_log(folder: Path, *, controller_id: str, epoch: int) -> LogCopy:
     return LogCopy(folder / controller_id / f"e{epoch}")
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, *, fresh: Path) -> None:
     """Put a file in place whole and synced, or not at all."""
-    fresh = path.with_name(f".{path.name}{_NEW}")
     try:
         with fresh.open("wb") as file:
             file.write(content)
@@ -129,8 +149,19 @@ def _write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
     # Without this the loss of power can take back the name of a file whose bytes are safe.
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

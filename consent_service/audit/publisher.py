@@ -6,19 +6,19 @@ A kill at any point leaves a head outside that the database can still prove, and
 ways. What cannot be proved is refused, and said, while consent traffic goes on (LOG-03).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from sqlalchemy.orm import Session, aliased
 
-from consent_service.audit import checkpoints, logs, merkle, tiles
+from consent_service.audit import checkpoints, logs, merkle, sequencer, tiles
 from consent_service.audit.checkpoints import Checkpoint
-from consent_service.audit.logs import Log
+from consent_service.audit.logs import Log, SignedHead
 from consent_service.audit.merkle import HASH_BYTES, TILE_WIDTH, ReadTile
 from consent_service.audit.models import AuditCheckpoint, AuditCosignature, AuditEntry, AuditLeaf, AuditTree
 from consent_service.audit.outside_copy import LogCopy
@@ -34,10 +34,15 @@ STEP: Final = 64 * TILE_WIDTH
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What lies outside the database of the present epoch, and of the one before it; None where nothing does."""
+    """What lies outside the database: the head of an epoch, and those that it ended.
+
+    `ended` are the heads of the epochs from the one that the database knows before this one; None where nothing lies.
+    `is_last` says that no later epoch lies outside.
+    """
 
     head: str | None
-    previous_head: str | None
+    ended: tuple[str | None, ...] = ()
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,9 @@ def prepare(session: Session, *, epoch: int, outside: Outside, key: VerifierKey)
     newest = logs.find_checkpoint(session, log)
     read = logs.reader(session, log)
     try:
-        _demand_growth(log, head, read)
+        _demand_growth(log, head, read, newest=newest, is_last=outside.is_last)
         if head is None:
-            _demand_beginning(session, log, outside, has_signed=newest is not None)
+            _demand_beginning(session, log, outside, key=key, has_signed=newest is not None)
         elif head.size == log.size:
             is_known = newest is not None and newest.size == head.size
             return None if is_known else Publication(log, head, outside.head, (), known=outside.head)
@@ -137,6 +142,19 @@ def mark(session: Session, log: Log, *, refused: str | None, at: datetime | None
     )
 
 
+def find_head(note: str | None, path: str, public_keys: Iterable[bytes]) -> Checkpoint | None:
+    """Read a head that lies outside; None where it is not signed by one of these keys for the log of this path."""
+    if note is None:
+        return None
+    try:
+        head = checkpoints.read(notes.unsafe_text(note))
+        notes.open_note(note, [VerifierKey(head.origin, notes.ED25519, public_key) for public_key in public_keys])
+    except (NoteInvalidError, CheckpointInvalidError):
+        return None
+    # The log may have moved to another host since.
+    return head if head.origin.partition("/")[2] == path else None
+
+
 def _read_head(note: str, log: Log, key: VerifierKey) -> Checkpoint:
     try:
         head = checkpoints.read(notes.open_note(note, [key]).text)
@@ -147,7 +165,11 @@ def _read_head(note: str, log: Log, key: VerifierKey) -> Checkpoint:
     return head
 
 
-def _demand_growth(log: Log, head: Checkpoint | None, read: ReadTile) -> None:
+def _demand_growth(
+    log: Log, head: Checkpoint | None, read: ReadTile, *, newest: SignedHead | None, is_last: bool
+) -> None:
+    if not is_last:
+        raise LogRefusedError("not_append_only", "outside this epoch has ended already: the database was put back")
     if head is not None and head.size > log.size:
         raise LogRefusedError(
             "not_append_only", f"outside there are {head.size} entries and in the database {log.size}: it was put back"
@@ -156,9 +178,12 @@ def _demand_growth(log: Log, head: Checkpoint | None, read: ReadTile) -> None:
         raise LogRefusedError("tree_mismatch", "the tiles do not make the root of the tree")
     if head is not None and merkle.root_at(head.size, read) != head.root:
         raise LogRefusedError("not_append_only", f"the first {head.size} entries are not those that were signed")
+    # Where the copy outside was put back too, what the database knows to be signed still binds.
+    if newest is not None and (newest.size > log.size or merkle.root_at(newest.size, read) != newest.root):
+        raise LogRefusedError("not_append_only", f"the tree is not the one of the head of {newest.size} entries")
 
 
-def _demand_beginning(session: Session, log: Log, outside: Outside, *, has_signed: bool) -> None:
+def _demand_beginning(session: Session, log: Log, outside: Outside, *, key: VerifierKey, has_signed: bool) -> None:
     """Refuse a log that was signed before and has no copy, and an epoch that does not name what was lost."""
     if has_signed:
         raise LogRefusedError("copy_missing", "the log was signed before, and there is no head outside")
@@ -174,17 +199,24 @@ def _demand_beginning(session: Session, log: Log, outside: Outside, *, has_signe
     )
     if gap is None:
         raise LogRefusedError("gap_hidden", "the epoch does not begin by saying what was lost")
-    lost = _unsafe_head(outside.previous_head)
-    if lost is not None and (gap.get("size"), gap.get("root")) != (lost.size, lost.root.hex()):
+    named = [gap, *gap.get("later", ())]
+    public_keys = {key.public_key}
+    if (before := logs.find_before(session, epoch=log.epoch)) is not None:
+        public_keys.add(VerifierKey.parse(before.vkey).public_key)
+    numbers = range(log.epoch - len(outside.ended), log.epoch)
+    paths = [sequencer.path_of(session, epoch=number) for number in numbers]
+    lost = [find_head(note, path, public_keys) for note, path in zip(outside.ended, paths, strict=True)]
+    if len(named) != len(lost) or not all(map(_names, named, lost)):
         raise LogRefusedError("gap_hidden", "the epoch begins by naming another loss than there was")
 
 
-def _unsafe_head(note: str | None) -> Checkpoint | None:
-    """Read the head of an ended epoch, whose key may be gone; None where what lies there says nothing."""
-    try:
-        return None if note is None else checkpoints.read(notes.unsafe_text(note))
-    except (NoteInvalidError, CheckpointInvalidError):
-        return None
+def _names(gap: Mapping[str, Any], lost: Checkpoint | None) -> bool:
+    """Say whether a recovery names a head that was lost; where none of ours lies outside, its word stands alone."""
+    return lost is None or (gap.get("log"), gap.get("size"), gap.get("root")) == (
+        lost.origin,
+        lost.size,
+        lost.root.hex(),
+    )
 
 
 def _files(session: Session, log: Log, read: ReadTile, *, since: int, size: int) -> Iterator[tuple[Place, bytes]]:

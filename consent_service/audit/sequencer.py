@@ -51,9 +51,11 @@ def place_batch(session: Session, *, host: str, vkey_of: FindVkey, at: datetime,
     log = _lock_head(session, host=host, vkey_of=vkey_of, at=at)
     if log is None:
         return None
-    recovery = _find_recovery(session, log)
+    recovery = find_recovery(session, log)
     if recovery is not None:
-        log = _open(session, host=host, vkey_of=vkey_of, epoch=log.epoch + 1, at=at)
+        # Epochs that lie outside and that a restored database does not know keep their numbers.
+        epoch = log.epoch + 1 + len(recovery.gap.get("later", ()))
+        log = _open(session, host=host, vkey_of=vkey_of, epoch=epoch, at=at)
         log = _append(session, log, [recovery])
     elif log.refused is not None:
         return None
@@ -63,9 +65,25 @@ def place_batch(session: Session, *, host: str, vkey_of: FindVkey, at: datetime,
     return Batch(placed=len(waiting) + (recovery is not None), log=log)
 
 
+def path_of(session: Session, *, epoch: int) -> str:
+    """Return what follows the host in the name of an epoch of this transaction's log."""
+    return f"log/{controller_of(session)}" + (f"/e{epoch}" if epoch > 1 else "")
+
+
 def list_waiting_controllers(session: Session) -> tuple[str, ...]:
     """Return the controllers that have entries in the queue; needs the sequencer's login."""
     return tuple(session.scalars(select(AuditQueue.controller_id).distinct()))
+
+
+def find_recovery(session: Session, log: Log) -> Row[Any] | None:
+    """Find the entry that opens the next epoch: it names exactly the refused log and what is left of it."""
+    if log.refused is None:
+        return None
+    rows = session.execute(_waiting(session).where(AuditEntry.gap.is_not(None)).order_by(AuditEntry.id.desc()))
+    for row in rows:
+        if row.gap.get("log") == log.origin and row.gap.get("kept") == log.size:
+            return row
+    return None
 
 
 def _lock_head(session: Session, *, host: str, vkey_of: FindVkey, at: datetime) -> Log | None:
@@ -88,7 +106,7 @@ def _lock_head(session: Session, *, host: str, vkey_of: FindVkey, at: datetime) 
 
 def _open(session: Session, *, host: str, vkey_of: FindVkey, epoch: int, at: datetime) -> Log:
     """Open an epoch of the log; nothing happens where another sequencer was first."""
-    origin = f"{host}/log/{controller_of(session)}" + (f"/e{epoch}" if epoch > 1 else "")
+    origin = f"{host}/{path_of(session, epoch=epoch)}"
     session.execute(
         insert_or_leave(AuditTree)
         .values(
@@ -104,17 +122,6 @@ def _open(session: Session, *, host: str, vkey_of: FindVkey, epoch: int, at: dat
         .on_conflict_do_nothing()
     )
     return logs.get(session, epoch=epoch)
-
-
-def _find_recovery(session: Session, log: Log) -> Row[Any] | None:
-    """Find the entry that opens the next epoch: it names exactly the refused log and what is left of it."""
-    if log.refused is None:
-        return None
-    rows = session.execute(_waiting(session).where(AuditEntry.gap.is_not(None)).order_by(AuditEntry.id.desc()))
-    for row in rows:
-        if row.gap.get("log") == log.origin and row.gap.get("kept") == log.size:
-            return row
-    return None
 
 
 def _list_waiting(session: Session, *, limit: int) -> Sequence[Row[Any]]:

@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
@@ -16,10 +18,11 @@ import click
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from consent_service import clock
 from consent_service.audit import logs, outside_copy, policy, publisher, sequencer
+from consent_service.audit.logs import Log
 from consent_service.audit.outside_copy import LogCopy
 from consent_service.audit.policy import Policy
 from consent_service.audit.publisher import Outside
@@ -40,6 +43,8 @@ SIGN_SECONDS: Final = 1.0
 #: How often a log that is refused is looked at again, and said to be.
 REFUSED_SECONDS: Final = 30.0
 _AWAY_SECONDS: Final = 1.0
+_PLACE: Final = "place"
+_PUBLISH: Final = "publish"
 _STOP_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
 
 _registry = CollectorRegistry()
@@ -55,6 +60,31 @@ _refused = Gauge(
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Known:
+    """What a keeper found out about the logs of one database; a new connection may lead to another one.
+
+    `later` says of a work and a log before when it is not tried again, in seconds of the monotonic clock.
+    """
+
+    compared: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    done: dict[str, tuple[int, int]] = field(default_factory=dict)
+    later: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def is_due(self, work: str, controller_id: str) -> bool:
+        return self.later.get((work, controller_id), 0.0) <= time.monotonic()
+
+    def put_off(self, work: str, controller_id: str, *, seconds: float) -> None:
+        self.later[work, controller_id] = time.monotonic() + seconds
+
+    def allow(self, controller_id: str) -> None:
+        """Note that a log is not refused, or no longer."""
+        self.refused.discard(controller_id)
+        for work in (_PLACE, _PUBLISH):
+            self.later.pop((work, controller_id), None)
+
+
 class Keeper:
     """Keeps the logs of all controllers; remembers which of them it has compared with what lies outside."""
 
@@ -62,11 +92,9 @@ class Keeper:
         self._database = database
         self._settings = settings
         self._seed = seed
-        self._compared: set[str] = set()
-        self._done: dict[str, tuple[int, int]] = {}
-        self._look_again: dict[str, float] = {}
+        self._known = _Known()
         self._contradicted: dict[tuple[str, int], str] = {}
-        event.listen(database.engine, "connect", lambda *_: self._compared.clear())
+        event.listen(database.engine, "connect", lambda *_: self._forget())
 
     def place(self) -> int:
         """Place what waits, a batch of each log, and return how many entries that was.
@@ -78,82 +106,130 @@ class Keeper:
             waiting = sequencer.list_waiting_controllers(session)
         placed = 0
         for controller_id in waiting:
-            if controller_id in self._compared or self.publish(controller_id):
-                placed += self._place(controller_id)
+            if self._known.is_due(_PLACE, controller_id):
+                with self._apart(_PLACE, controller_id):
+                    placed += self._place(controller_id)
         _placed.inc(placed)
         return placed
-
-    def _place(self, controller_id: str) -> int:
-        with self._database.transaction(controller_id) as session:
-            # The transaction may have come with a new connection, to a database that is not what it was.
-            if controller_id not in self._compared and controller_id not in self._look_again:
-                return 0
-            batch = sequencer.place_batch(session, host=self._settings.host, vkey_of=self._vkey_of, at=clock.now())
-        return 0 if batch is None else batch.placed
 
     def contradict(self, controller_id: str, epoch: int, finding: str) -> None:
         """Sign nothing more of an epoch of which a witness has seen another history, or more than there is."""
         self._contradicted[controller_id, epoch] = finding
-        self._done.pop(controller_id, None)
+        self._known.done.pop(controller_id, None)
 
     def publish_all(self) -> None:
         """Sign the head of every log that has grown; raises DBAPIError where the database is away."""
         with self._database.platform_transaction() as session:
             heads = publisher.list_heads(session)
         for controller_id, epoch, size in heads:
-            is_due = self._look_again.get(controller_id, 0.0) <= time.monotonic()
-            if is_due and self._done.get(controller_id) != (epoch, size):
-                self.publish(controller_id)
-        _refused.set(len(self._look_again))
+            if self._known.done.get(controller_id) != (epoch, size):
+                self._publish_if_due(controller_id)
+        _refused.set(len(self._known.refused))
 
-    def publish(self, controller_id: str) -> bool:
-        """Compare a log with its copy and sign what is new; False where the copy cannot be read or written now.
+    def _place(self, controller_id: str) -> int:
+        if controller_id not in self._known.compared:
+            self._publish_if_due(controller_id)
+        known = self._known
+        # In the queue of a refused log may be the entry that opens its next epoch.
+        if controller_id not in known.compared | known.refused:
+            return 0
+        with self._database.transaction(controller_id) as session:
+            # The transaction may have come with a new connection, to a database that is not what it was.
+            if known is not self._known:
+                return 0
+            batch = sequencer.place_batch(session, host=self._settings.host, vkey_of=self._vkey_of, at=clock.now())
+        if batch is None:
+            return 0
+        if batch.log.refused is None:
+            known.allow(controller_id)
+        return batch.placed
+
+    def _publish_if_due(self, controller_id: str) -> None:
+        if self._known.is_due(_PUBLISH, controller_id):
+            with self._apart(_PUBLISH, controller_id):
+                self._publish(controller_id)
+
+    def _publish(self, controller_id: str) -> None:
+        """Compare a log with its copy and sign what is new.
 
         A log that does not go on from its copy is marked as refused, and grows no further.
         """
+        known = self._known
+        log = self._get_log(controller_id)
         try:
-            self._publish(controller_id)
+            is_done = self._sign(controller_id, log)
         except LogRefusedError as error:
-            self._refuse(controller_id, error)
-            return True
-        except LogCopyError as error:
-            _log.warning("log_copy_unavailable", controller_id=controller_id, error=type(error).__name__)
-            return False
-        self._compared.add(controller_id)
-        self._look_again.pop(controller_id, None)
-        return True
+            self._refuse(controller_id, log, known, error)
+            return
+        known.compared.add(controller_id)
+        known.allow(controller_id)
+        if is_done:
+            known.done[controller_id] = (log.epoch, log.size)
 
-    def _publish(self, controller_id: str) -> None:
+    def _get_log(self, controller_id: str) -> Log:
         with self._database.transaction(controller_id) as session:
             log = logs.find(session)
-        if log is None:
-            return
+            if log is None:
+                # A log that begins is compared too: a database from before its beginning may have been put back.
+                sequencer.place_batch(session, host=self._settings.host, vkey_of=self._vkey_of, at=clock.now(), limit=0)
+            return log or logs.get(session)
+
+    def _sign(self, controller_id: str, log: Log) -> bool:
+        """Sign the next head of a log; True where there was nothing new to sign."""
         if (controller_id, log.epoch) in self._contradicted:
             raise LogRefusedError(self._contradicted[controller_id, log.epoch], "a witness has seen another history")
         copy = self._copy(controller_id, log.epoch)
-        before = self._copy(controller_id, log.epoch - 1).read_checkpoint() if log.epoch > 1 else None
-        outside = Outside(head=copy.read_checkpoint(), previous_head=before)
+        outside = self._look_outside(controller_id, log.epoch)
         signer = NoteSigner(log.origin, self._seed)
         with self._database.transaction(controller_id) as session:
             publication = publisher.prepare(session, epoch=log.epoch, outside=outside, key=signer.key)
             if publication is None:
                 publisher.mark(session, log, refused=None, at=None)
         if publication is None:
-            self._done[controller_id] = (log.epoch, log.size)
-            return
+            return True
         note = publisher.write_outside(copy, publication, signer=signer, at=clock.now())
         with self._database.transaction(controller_id) as session:
             publisher.record(session, publication, note=note, at=clock.now())
         _signed.inc()
+        return False
 
-    def _refuse(self, controller_id: str, error: LogRefusedError) -> None:
-        """Say it at the log, in our own log and in the figures, and look again a little later."""
-        self._compared.discard(controller_id)
-        self._look_again[controller_id] = time.monotonic() + REFUSED_SECONDS
+    def _look_outside(self, controller_id: str, epoch: int) -> Outside:
         with self._database.transaction(controller_id) as session:
-            log = logs.get(session)
+            before = logs.find_before(session, epoch=epoch)
+        first = 1 if before is None else before.epoch
+        return Outside(
+            head=self._copy(controller_id, epoch).read_checkpoint(),
+            ended=tuple(self._copy(controller_id, number).read_checkpoint() for number in range(first, epoch)),
+            is_last=self._copy(controller_id, epoch + 1).read_checkpoint() is None,
+        )
+
+    def _refuse(self, controller_id: str, log: Log, known: _Known, error: LogRefusedError) -> None:
+        """Say it at the log, in our own log and in the figures, and look again a little later."""
+        known.compared.discard(controller_id)
+        known.refused.add(controller_id)
+        known.put_off(_PUBLISH, controller_id, seconds=REFUSED_SECONDS)
+        with self._database.transaction(controller_id) as session:
             publisher.mark(session, log, refused=error.finding, at=clock.now())
         _log.error("log_refused", controller_id=controller_id, log=log.origin, finding=error.finding)
+
+    @contextmanager
+    def _apart(self, work: str, controller_id: str) -> Iterator[None]:
+        """Keep what goes wrong with one log from stopping the others; raises DBAPIError where the database is away."""
+        known = self._known
+        try:
+            yield
+        except LogCopyError as error:
+            known.put_off(work, controller_id, seconds=_AWAY_SECONDS)
+            _log.warning("log_copy_unavailable", controller_id=controller_id, error=type(error).__name__)
+        except Exception as error:
+            is_connecting = isinstance(error, OperationalError) and error.statement is None
+            if isinstance(error, DBAPIError) and (error.connection_invalidated or is_connecting):
+                raise
+            known.put_off(work, controller_id, seconds=REFUSED_SECONDS)
+            _log.error("log_failed", controller_id=controller_id, **log_lines.describe(error))
+
+    def _forget(self) -> None:
+        self._known = _Known()
 
     def _copy(self, controller_id: str, epoch: int) -> LogCopy:
         return outside_copy.of_log(self._settings.log_copy_dir, controller_id=controller_id, epoch=epoch)

@@ -219,8 +219,10 @@ class TestRefusing:
         house.keep()
         house.act()
 
-        def full(*_: object) -> None:
-            raise OSError(28, "No space left on device")
+        def full(*_: object, fresh: Path) -> None:
+            raise OSError(28, "No space left on device", str(fresh))
+
+        monkeypatch.setattr(log_keeper, "_AWAY_SECONDS", -1.0)
 
         with monkeypatch.context() as patch:
             patch.setattr("consent_service.audit.outside_copy._write", full)
