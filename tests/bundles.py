@@ -211,7 +211,7 @@ class Log:
     def gap(self, kept: int) -> dict[str, Any]:
         """Return what the first leaf of the next epoch says of this one."""
         root = _b64(root_of(self.hashes))
-        return {"origin": self.signer.name, "size": len(self.entries), "root": root, "kept": kept}
+        return {"log": self.signer.name, "size": len(self.entries), "root": root, "kept": kept}
 
 
 def write_bundle(

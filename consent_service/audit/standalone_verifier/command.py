@@ -111,10 +111,11 @@ def say(told: dict[str, Any]) -> None:
         _say_epoch(each)
     for each in told["gaps"]:
         gap = each["gap"]
-        _print(f"GAP: {gap['origin']} had {gap['size']:,} leaves; {gap['kept']:,} were kept when it was recovered, and")
-        _print(
-            f"  {gap['size'] - gap['kept']:,} are lost, from index {gap['kept']} on. {each['entry']}: {json.dumps(gap)}"
-        )
+        lost, name = max(0, gap["size"] - gap["kept"]), gap["log"]
+        _print(f"GAP: {name} had {gap['size']:,} leaves; {gap['kept']:,} were kept when it was recovered, and")
+        _print(f"  {lost:,} are lost, from index {gap['kept']} on. {each['entry']}: {json.dumps(gap)}")
+        if gap.get("is_prefix") is False:
+            _print("  Nothing proves of those that were kept that they had been signed.")
     if told["witnessed"]:
         by = ", ".join(f"{name} at {_time(at)}" for name, at in told["witnessed"]["by"].items())
         _print(f"Witnessed up to {told['witnessed']['size']:,} leaves by {by}.")

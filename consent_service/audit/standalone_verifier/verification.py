@@ -35,11 +35,11 @@ TELL_EVERY_S: Final = 0.5
 
 
 def _kept(gap: dict[str, Any], last: Head) -> int:
-    """Return how many leaves a recovery kept; raises FindingError where the epoch before ended otherwise."""
+    """Return how many leaves of an epoch a recovery kept; raises FindingError where the epoch ended otherwise."""
     roots = {last.root.hex(), b64encode(last.root).decode()}
-    if gap["origin"] != last.origin or gap["size"] != last.size or gap["root"] not in roots:
+    if gap["log"] != last.origin or gap["size"] != last.size or gap["root"] not in roots:
         raise FindingError("gap_hidden", "the recovery names another last checkpoint than the one of the epoch before")
-    return int(gap["kept"])
+    return int(gap.get("kept", 0))
 
 
 class Audit:
@@ -50,6 +50,9 @@ class Audit:
         self.findings = Findings()
         self.witnessed: dict[str, Any] | None = None
         self._bundle, self._options = bundle, options
+        #: By epoch, what the first leaves of later ones say of its end; and the epochs that a recovery gave up whole.
+        self._named: dict[int, list[tuple[int, dict[str, Any]]]] = collections.defaultdict(list)
+        self._given_up: set[int] = set()
         self._is_evidence = any("/proofs/" in name for name in bundle.unread)
         self.entries = Entries(bundle, self.findings, is_evidence=self._is_evidence)
         self._begun = self._told_at = time.monotonic()
@@ -62,19 +65,19 @@ class Audit:
             raise FileNotFoundError("it holds no log")
         for name in self._bundle.twice:
             self.findings.add("entry_extra", f"{name} is in the zip twice")
-        if not self._is_evidence and numbers != list(range(1, len(numbers) + 1)):
-            self.findings.add("truncated", f"of the epochs of the log only {numbers} are here")
         for number in numbers:
             self.findings.epoch = number
             with self.findings.noting():
                 self.epochs.append(self._read_epoch(number))
         self._place_given_checkpoints()
-        later = None
         for epoch in reversed(self.epochs):
             self.findings.epoch = epoch.number
-            self._measure(epoch, later)
+            self._measure(epoch)
             self._check_heads(epoch)
-            later = epoch
+        # A database that was put back twice does not know the epoch between, and the next one names it.
+        missing = set(range(1, numbers[-1])) - set(numbers) - self._given_up
+        if not self._is_evidence and missing:
+            self.findings.add("truncated", f"of the epochs of the log only {numbers} are here")
         self._ask_witnesses()
         for epoch in self.epochs:
             self.findings.epoch = epoch.number
@@ -134,13 +137,13 @@ class Audit:
             else:
                 epoch.heads.append(head)
 
-    def _measure(self, epoch: Epoch, later: Epoch | None) -> None:
-        """Find out how many leaves there must be, and what a later epoch's first leaf says was lost."""
+    def _measure(self, epoch: Epoch) -> None:
+        """Find out how many leaves there must be, and what the first leaves of later epochs say was lost."""
         epoch.size = epoch.kept = epoch.newest.size
-        if later is not None and later.number == epoch.number + 1 and later.gap is not None:
+        for later, gap in self._named[epoch.number]:
+            self.findings.epoch = later
             with self.findings.noting():
-                self.findings.epoch = later.number
-                epoch.kept = _kept(later.gap, epoch.newest)
+                epoch.kept = min(epoch.kept, _kept(gap, epoch.newest))
             self.findings.epoch = epoch.number
             last = (epoch.size - 1) // TILE
             if tile_name(epoch.number, 0, last, epoch.size - last * TILE) not in self._bundle.unread:
@@ -148,6 +151,10 @@ class Audit:
         if epoch.number > 1:
             with self.findings.noting(index=0):
                 epoch.gap = self._read_gap(epoch)
+                named = [epoch.gap, *epoch.gap.get("later", [])]
+                for number, gap in enumerate(named, epoch.number - len(named)):
+                    self._named[number].append((epoch.number, gap))
+                self._given_up.update(range(epoch.number - len(named) + 1, epoch.number))
 
     def _read_gap(self, epoch: Epoch) -> dict[str, Any]:
         """Return what the first leaf of a later epoch says was lost; raises FindingError."""

@@ -268,7 +268,7 @@ class TestRecovery:
         assert (hidden[0], _names(hidden[1])) == (3, {"gap_hidden"})
 
     @pytest.mark.parametrize(
-        "change", [{"size": 10}, {"root": "A" * 44}, {"origin": "other.example"}, {"kept": 10}, {"kept": -1}]
+        "change", [{"size": 10}, {"root": "A" * 44}, {"log": "other.example"}, {"kept": 10}, {"kept": -1}]
     )
     def test_a_recovery_that_names_another_end_is_refused(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
