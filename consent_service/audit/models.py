@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKeyConstraint,
+    Identity,
     Index,
     LargeBinary,
     SmallInteger,
@@ -32,6 +33,7 @@ class AuditEntry(Base):
     __table_args__ = (
         CheckConstraint("sealed_for IN ('subject', 'controller')", name="sealed_for"),
         CheckConstraint("(gap IS NOT NULL) = (type = 'log.recovered')", name="gap"),
+        Index("ix_entry_type", "controller_id", "type", "id"),
         Index("ix_entry_gap", "controller_id", "id", postgresql_where=text("gap IS NOT NULL")),
         {"schema": SCHEMA},
     )
@@ -82,16 +84,21 @@ class AuditStreamHead(Base):
 
 
 class AuditQueue(Base):
-    """Entries that wait for their place in the tree; filled by a trigger, emptied by the sequencer."""
+    """Entries that wait for their place in the tree; filled by a trigger, emptied by the sequencer.
+
+    `seq` keeps the entries of one stream in their order: whoever writes the next holds the stream's lock.
+    """
 
     __tablename__ = "queue"
     __table_args__ = (
         ForeignKeyConstraint(["controller_id", "entry_id"], [f"{SCHEMA}.entry.controller_id", f"{SCHEMA}.entry.id"]),
+        Index("ix_queue_seq", "controller_id", "seq"),
         {"schema": SCHEMA},
     )
 
     controller_id: Mapped[ControllerId]
     entry_id: Mapped[str] = mapped_column(Identifier("aud"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
 
 
 class AuditTree(Base):

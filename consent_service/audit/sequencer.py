@@ -43,7 +43,7 @@ class Batch:
 
 
 def place_batch(session: Session, *, host: str, vkey_of: FindVkey, at: datetime, limit: int = BATCH) -> Batch | None:
-    """Place up to `limit` waiting entries of this transaction's controller, oldest first.
+    """Place up to `limit` waiting entries of this transaction's controller, those of one stream in their order.
 
     None where another sequencer is at work, or where the log is refused and nothing in the queue opens a new epoch.
     `host` begins the name of a log that is opened. Raises TileInvalidError where the head of the tree is damaged.
@@ -125,7 +125,7 @@ def _open(session: Session, *, host: str, vkey_of: FindVkey, epoch: int, at: dat
 
 
 def _list_waiting(session: Session, *, limit: int) -> Sequence[Row[Any]]:
-    return session.execute(_waiting(session).order_by(AuditQueue.entry_id).limit(limit)).all()
+    return session.execute(_waiting(session).order_by(AuditQueue.seq).limit(limit)).all()
 
 
 def _waiting(session: Session) -> Select[Any]:

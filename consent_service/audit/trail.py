@@ -75,6 +75,10 @@ TYPES: Final = frozenset(
 )
 
 
+#: What every payload says, so no payload of its own can.
+_OWN_NAMES: Final = frozenset({"actor", "stream", "number", "previous", "type", "request_id"})
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who acts: the person, a system by its API key, an operator, or the service itself."""
@@ -110,6 +114,8 @@ def record(
     """
     if type not in TYPES:
         raise ValueError(f"{type} is not a documented audit type")
+    if not payload.keys().isdisjoint(_OWN_NAMES):
+        raise ValueError(f"the payload of {type} uses a name that every entry has")
     entry_id = identifiers.new_id("aud", at=at)
     entry_key = sealing.random_key()
     number, previous = _take_place(session, stream)

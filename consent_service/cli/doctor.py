@@ -149,6 +149,17 @@ def look_at_spool(data: pathlib.Path) -> Finding:
     return Finding("decision spool", "nothing waits for long")
 
 
+def look_at_log_copy(data: pathlib.Path) -> Finding:
+    """Check that the audit log has a place outside the database, and say where it shares the database's fate."""
+    copy = pathlib.Path(os.environ.get("CONSENT_LOG_COPY") or data / "log-copy")
+    if not os.access(str(_nearest(copy)), os.W_OK | os.X_OK):
+        mend = "the log is not signed meanwhile: change the folder's owner, or mount it"
+        return Finding("log outside", f"{copy} is not writable", mend)
+    if _nearest(copy).stat().st_dev == _nearest(data).stat().st_dev:
+        return Finding("log outside", f"{copy}, on the database's own disk; CONSENT_LOG_COPY names another")
+    return Finding("log outside", str(copy))
+
+
 def look_at_binaries(environment: pathlib.Path) -> Finding:
     """Check that PostgreSQL's programs run on this machine."""
     if os.environ.get("DATABASE_URL"):
@@ -235,6 +246,7 @@ def main(arguments: list[str]) -> int:
         look_at_folder(data),
         look_at_keys(data),
         look_at_spool(data),
+        look_at_log_copy(data),
         look_at_port(asked.port),
         look_at_binaries(asked.environment),
         look_at_database(asked.environment, checkout, data),

@@ -237,7 +237,7 @@ class LedgerEntry(Base):
     import_label: Mapped[str | None]
     age_at_least: Mapped[int | None] = mapped_column(SmallInteger)
     by_guardian: Mapped[bool] = mapped_column(server_default=text("false"))
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class Objection(Base):
@@ -257,7 +257,7 @@ class Objection(Base):
     purpose_id: Mapped[str | None] = mapped_column(Identifier("pur"))
     channel: Mapped[str | None]
     recorded_at: Mapped[Moment]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class CustomerRelation(Base):
@@ -288,7 +288,7 @@ class CustomerRelation(Base):
     active_until: Mapped[Moment | None]
     sale_reference: Mapped[Sealed | None]
     recorded_at: Mapped[Moment]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class NoticeDelivery(Base):
@@ -308,7 +308,7 @@ class NoticeDelivery(Base):
     notice: Mapped[str]
     delivered_at: Mapped[Moment]
     recorded_at: Mapped[Moment]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class Revocation(Base):

@@ -30,3 +30,27 @@ def freeze(connection: Connection, table: str, *, against: str = "UPDATE OR DELE
     connection.exec_driver_sql(
         f"CREATE TRIGGER never_changes BEFORE {against} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
+
+
+def allow_unlinking(connection: Connection, table: str, *, column: str, by: str) -> None:
+    """Let role `by` empty the column in which a frozen table names its audit entry, and nobody change anything else.
+
+    A row without its entry is still refused when it is added, and deleting is refused as before.
+    """
+    connection.exec_driver_sql(f"DROP TRIGGER never_changes ON {table}")
+    freeze(connection, table, against="DELETE OR TRUNCATE")
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER changes_by_unlinking BEFORE UPDATE ON {table} FOR EACH ROW"
+        " EXECUTE FUNCTION refuse_all_but_unlinking()"
+    )
+    demand_link(connection, table, column=column)
+    grant(connection, table, to=by, grants=f"UPDATE ({column})")
+
+
+def demand_link(connection: Connection, table: str, *, column: str) -> None:
+    """Let a column be empty in the end, and never at the beginning: no act without its audit entry."""
+    connection.exec_driver_sql(f"ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER begins_with_its_entry BEFORE INSERT ON {table} FOR EACH ROW"
+        f" WHEN (NEW.{column} IS NULL) EXECUTE FUNCTION refuse_without_entry()"
+    )

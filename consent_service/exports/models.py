@@ -48,7 +48,7 @@ class Export(Base):
     media_type: Mapped[str]
     file_name: Mapped[str]
     failure: Mapped[str | None]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class ExportChunk(Base):

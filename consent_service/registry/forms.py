@@ -142,7 +142,7 @@ def add_version(
         at=at,
         actor=actor,
         stream=f"form:{form_id}",
-        payload={"number": number, "definition_sha256": form_definition.sha256(definition).hex()},
+        payload={"form_version": number, "definition_sha256": form_definition.sha256(definition).hex()},
     )
     return FormVersion(form_id, key, number, definition, at)
 

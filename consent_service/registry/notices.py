@@ -104,8 +104,9 @@ def draft(
         actor=actor,
         stream=f"purpose:{purpose_key}",
         payload={
+            "purpose_id": purpose.id,
             "notice_id": version.id,
-            "number": version.number,
+            "notice_version": version.number,
             "content_sha256": version.content_sha256.hex(),
         },
     )
@@ -156,8 +157,9 @@ def publish(
         actor=actor,
         stream=f"purpose:{purpose_key}",
         payload={
+            "purpose_id": purpose.id,
             "notice_id": version.id,
-            "number": number,
+            "notice_version": number,
             "material": material,
             "reason": publication.reason,
             "effective_at": publication.effective_at.isoformat(),

@@ -90,7 +90,7 @@ class RestrictionFact(Base):
     subject_id: Mapped[str] = mapped_column(Identifier("sub"), primary_key=True)
     recorded_at: Mapped[Moment] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class Suppression(Base):
@@ -113,7 +113,7 @@ class Suppression(Base):
     channel: Mapped[str | None]
     kind: Mapped[str]
     recorded_at: Mapped[Moment]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class SubjectMerge(Base):
@@ -132,7 +132,7 @@ class SubjectMerge(Base):
     survivor_id: Mapped[str] = mapped_column(Identifier("sub"))
     merged_at: Mapped[Moment]
     reason: Mapped[str]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class RecipientKindFact(Base):
@@ -150,7 +150,7 @@ class RecipientKindFact(Base):
     contact_point_id: Mapped[str] = mapped_column(Identifier("cpt"), primary_key=True)
     recorded_at: Mapped[Moment] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    audit_entry_id: Mapped[str] = mapped_column(Identifier("aud"))
+    audit_entry_id: Mapped[str | None] = mapped_column(Identifier("aud"))
 
 
 class ReservationWash(Base):

@@ -20,6 +20,7 @@ def upgrade() -> None:
     roles = op.get_context().config.attributes["roles"]
     _say_what_entries_are_about()
     _say_what_was_lost()
+    _order_the_queue()
     _make_tree()
     _make_heads()
     _grant(app=roles.app, sequencer=roles.sequencer, retention=roles.retention)
@@ -61,6 +62,11 @@ def _say_what_was_lost() -> None:
         schema=_SCHEMA,
         postgresql_where=sa.text("gap IS NOT NULL"),
     )
+
+
+def _order_the_queue() -> None:
+    op.add_column("queue", sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False), schema=_SCHEMA)
+    op.create_index("ix_queue_seq", "queue", ["controller_id", "seq"], unique=False, schema=_SCHEMA)
 
 
 def _make_tree() -> None:
@@ -165,6 +171,8 @@ def downgrade() -> None:
     op.execute("DROP POLICY sequencer_sees_all ON audit.queue")
     for table in ("cosignature", "checkpoint", "tile", "leaf", "tree"):
         op.drop_table(table, schema=_SCHEMA)
+    op.drop_index("ix_queue_seq", table_name="queue", schema=_SCHEMA)
+    op.drop_column("queue", "seq", schema=_SCHEMA)
     op.drop_index("ix_entry_gap", table_name="entry", schema=_SCHEMA)
     op.drop_constraint(op.f("ck_entry_gap"), "entry", schema=_SCHEMA)
     op.drop_column("entry", "gap", schema=_SCHEMA)

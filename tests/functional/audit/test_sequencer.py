@@ -250,3 +250,17 @@ def recover(session: Session, of: Log, /, **wrong: object) -> str:
 def _uuid(database: Database, controller: str) -> object:
     with database.transaction(controller) as session:
         return session.connection().exec_driver_sql("SELECT current_setting('app.controller')").scalar_one()
+
+
+class TestOrder:
+    def test_entries_of_one_moment_stand_in_the_order_of_their_stream(
+        self, database: Database, controller: str, place: Callable[..., Batch | None]
+    ) -> None:
+        """Ids of one millisecond are in no order, and one act often writes several entries."""
+        with database.transaction(controller) as session:
+            written = [act(session) for _ in range(20)]
+
+        place()
+
+        with database.transaction(controller) as session:
+            assert placed(session)[1:] == written

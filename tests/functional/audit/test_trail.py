@@ -151,6 +151,12 @@ class TestEntries:
 
         assert not any(clear in whole for clear in (b"kari", b"ola.", b"nobody@", b"192.0.2", b"mozilla"))
 
+    def test_a_payload_cannot_say_otherwise_what_every_entry_says(self, stage: Stage) -> None:
+        with stage.act() as session, pytest.raises(ValueError, match="every entry has"):
+            trail.record(
+                session, type="form.created", at=NOON, actor=trail.SYSTEM, stream="form:x", payload={"number": 7}
+            )
+
 
 def restrict(stage: Stage) -> None:
     with stage.act() as session:

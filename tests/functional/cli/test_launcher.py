@@ -60,6 +60,15 @@ class TestDoctor:
 
         assert "open to other accounts" in answer.stdout
 
+    def test_it_says_where_the_log_shares_the_databases_fate(self, checkout: Path, tmp_path: Path) -> None:
+        answer = _run([checkout / "consent", "doctor"], cwd=tmp_path)
+        (tmp_path / "file").touch()
+        elsewhere = str(tmp_path / "file" / "below")
+        missing = _run([checkout / "consent", "doctor"], cwd=tmp_path, CONSENT_LOG_COPY=elsewhere)
+
+        assert "log-copy, on the database's own disk; CONSENT_LOG_COPY names another" in answer.stdout
+        assert f"problem  log outside      {elsewhere} is not writable" in missing.stdout
+
     def test_it_never_shows_the_password_of_the_database(self, checkout: Path, tmp_path: Path) -> None:
         url = "postgresql://canary:geheim@127.0.0.1:1/none"
 
