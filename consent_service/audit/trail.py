@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import insert, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
-from consent_service.audit.models import AuditEntry, AuditEntryAbout, AuditStreamHead
+from consent_service.audit import streams
+from consent_service.audit.models import AuditEntry, AuditEntryAbout
 from consent_service.crypto import canonical, sealing
 from consent_service.db.session import controller_of, request_of
 from consent_service.errors import FieldProblem, InvalidInputError
@@ -118,13 +118,13 @@ def record(
         raise ValueError(f"the payload of {type} uses a name that every entry has")
     entry_id = identifiers.new_id("aud", at=at)
     entry_key = sealing.random_key()
-    number, previous = _take_place(session, stream)
+    last, previous = streams.lock(session, stream=stream)
     whole = {
         **payload,
         "actor": str(actor),
         "stream": stream,
-        "number": number,
-        "previous": previous,
+        "number": last + 1,
+        "previous": previous.hex() or None,
         "type": type,
         "request_id": request_of(session),
     }
@@ -155,7 +155,7 @@ def record(
             request_id=request_of(session),
         )
     )
-    _move_head(session, stream, number, commit)
+    streams.move(session, stream=stream, to=streams.Head(last + 1, commit))
     return entry_id
 
 
@@ -163,25 +163,6 @@ def demand_reason(reason: str) -> None:
     """Raise InvalidInputError where somebody wants to look at personal data and does not say why."""
     if not reason.strip():
         raise InvalidInputError((FieldProblem("/reason", "missing", "Say why you need to see this."),))
-
-
-def _take_place(session: Session, stream: str) -> tuple[int, str | None]:
-    """Lock the head of the stream; return the next number and the commitment before it (hex; None at the start)."""
-    head = session.execute(
-        upsert(AuditStreamHead)
-        .values(controller_id=controller_of(session), stream=stream, number=0, commit=b"")
-        .on_conflict_do_update(index_elements=["controller_id", "stream"], set_={"number": AuditStreamHead.number})
-        .returning(AuditStreamHead.number, AuditStreamHead.commit)
-    ).one()
-    return head.number + 1, head.commit.hex() or None
-
-
-def _move_head(session: Session, stream: str, number: int, commit: bytes) -> None:
-    session.execute(
-        update(AuditStreamHead)
-        .where(AuditStreamHead.controller_id == controller_of(session), AuditStreamHead.stream == stream)
-        .values(number=number, commit=commit)
-    )
 
 
 def _seal(session: Session, opening: bytes, *, entry_id: str, subject_id: str | None) -> tuple[str, bytes]:

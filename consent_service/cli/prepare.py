@@ -17,6 +17,7 @@ from sqlalchemy import Connection, create_engine, insert, inspect, make_url, sel
 from sqlalchemy.engine import URL
 
 from consent_service import clock
+from consent_service.audit import logs
 from consent_service.cli import demo_world
 from consent_service.clock import OFFSET_FILE_VARIABLE
 from consent_service.crypto import keyring
@@ -25,6 +26,7 @@ from consent_service.db import migrate, roles
 from consent_service.db.roles import Roles
 from consent_service.db.session import Database, make_engine
 from consent_service.errors import KeyFolderError, ServiceStartError
+from consent_service.vault import keys as vault_keys
 from consent_service.vault.models import Installation, KeyFingerprint
 
 LOGINS: Final = "logins.json"
@@ -75,6 +77,7 @@ def prepare(*, migrator_url: str, data_dir: Path, keys_dir: Path, demo: bool, pu
         "PUBLIC_URL": public_url,
         "CONSENT_DEMO": "1" if demo else "0",
     }
+    _ensure_platform_keys(logins.environment[APP_URL], keys)
     if demo:
         clock_file = data_dir / "clock"
         os.environ[OFFSET_FILE_VARIABLE] = str(clock_file)
@@ -226,6 +229,16 @@ def _remember_log_key(connection: Connection, folder: Path) -> None:
 
 def _fingerprint_rows(held: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "fingerprint": value} for name, value in held.items()]
+
+
+def _ensure_platform_keys(app_url: str, keys: Keyring) -> None:
+    """Make the keys under which the platform's own log is sealed, as every controller has them."""
+    engine = make_engine(app_url)
+    try:
+        with Database(engine, keys).transaction(logs.PLATFORM) as session:
+            vault_keys.ensure_for_controller(session, at=clock.machine_time())
+    finally:
+        engine.dispose()
 
 
 def _seed(app_url: str, keys: Keyring, *, data_dir: Path, public_url: str) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from consent_service import app
 from consent_service.admission import idempotency, mail_caps, throttle
+from consent_service.audit.logs import PLATFORM
 from consent_service.cli import decision_mover, retention
 from consent_service.cli.export_maker import ExportMaking
 from consent_service.config import Settings
@@ -25,8 +26,8 @@ from consent_service.db.session import Database, make_engine
 from consent_service.delivery import outbox, worker
 from consent_service.delivery.worker import Job
 from consent_service.errors import ConsentServiceError
-from consent_service.registry import controllers
-from consent_service.vault import fingerprints
+from consent_service.registry import controllers, platform_log
+from consent_service.vault import fingerprints, keys
 from consent_service.web import logs
 
 #: How many rows one transaction of a sweep may take, and how many such transactions in one round of a controller.
@@ -138,6 +139,14 @@ def sweep_platform_mails(database: Database, at: datetime) -> None:
             return
 
 
+def keep_platform_log(database: Database, at: datetime) -> None:
+    """Write into the platform's log which controllers there are and which schema, as far as it does not know."""
+    with database.transaction(PLATFORM) as session:
+        keys.ensure_for_controller(session, at=at)
+        platform_log.note_schema(session, at=at)
+        platform_log.note_controllers(session, at=at, limit=BATCH)
+
+
 class Revoking:
     """Gives the ledger its entries after recalls, a share of each in every round; remembers how far each has come."""
 
@@ -176,6 +185,7 @@ JOBS: Final = (
     Job("purge_idempotency_records", timedelta(hours=6), for_each_controller(idempotency.purge)),
     Job("purge_mail_caps", timedelta(hours=6), for_each_controller(mail_caps.purge)),
     Job("purge_platform_mails", timedelta(hours=6), sweep_platform_mails),
+    Job("keep_platform_log", timedelta(minutes=1), keep_platform_log),
     Job("purge_outbox", timedelta(hours=6), for_each_controller(outbox.purge)),
 )
 

@@ -49,6 +49,18 @@ def create_for_controller(session: Session, *, at: datetime) -> None:
         )
 
 
+def ensure_for_controller(session: Session, *, at: datetime) -> None:
+    """Create those of the three keys that are not there yet; two that do so at once end up with the same keys."""
+    root = keyring_of(session).newest("root")
+    for kind in _KINDS:
+        wrapped = sealing.wrap_key(root, sealing.random_key(), context=_controller_context(session, kind))
+        session.execute(
+            insert_or_leave(ControllerKey)
+            .values(controller_id=controller_of(session), kind=kind, version=1, wrapped=wrapped, created_at=at)
+            .on_conflict_do_nothing()
+        )
+
+
 def ensure_signing(session: Session, *, at: datetime) -> None:
     """Create the key that signs this controller's statements, where there is none yet."""
     root = keyring_of(session).newest("root")
