@@ -7,6 +7,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8, Policy
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +61,7 @@ from consent_service.errors import MailRefusedError, MailUnavailableError, Recip
 from consent_service.exports.making import Maker
 from consent_service.pages import confirmation, embedding, preferences, receipts, signup, sms_code, unsubscribe
 from consent_service.pages import errors as page_errors
-from consent_service.rights import audit_export
+from consent_service.rights import audit_export, evidence_bundle
 from consent_service.web import (
     access,
     addresses,
@@ -152,8 +153,8 @@ def message_handlers(settings: Settings) -> dict[str, MessageHandler]:
 
 def export_makers(settings: Settings) -> dict[str, Maker]:
     """Return who makes which kind of file."""
-    del settings
-    return {audit_export.KIND: audit_export.make}
+    bundles = partial(evidence_bundle.make, public_url=settings.public_url)
+    return {audit_export.KIND: audit_export.maker({evidence_bundle.FORMAT: bundles})}
 
 
 def mail_transport(settings: Settings) -> MailTransport:

@@ -1,6 +1,7 @@
 """Does in tests what the keeper of the log does: gives entries their places, and signs heads."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import insert
@@ -32,23 +33,23 @@ class LogKeeper:
             assert batch is not None
             return batch.log
 
-    def sign(self, *, cosigned: bool = False) -> str:
+    def sign(self, *, cosigned: bool = False, at: datetime = NOON) -> str:
         """Sign the head as it is and return the note."""
         with self.database.transaction(self.controller) as session:
             log = logs.get(session)
             text = Checkpoint(log.origin, log.size, log.root).text()
             note = NoteSigner(log.origin, SEED).sign(text)
-            of_head = {"controller_id": self.controller, "epoch": log.epoch, "size": log.size, "signed_at": NOON}
+            of_head = {"controller_id": self.controller, "epoch": log.epoch, "size": log.size, "signed_at": at}
             session.execute(insert(AuditCheckpoint).values(**of_head, root=log.root, note=note))
             if cosigned:
                 line = WITNESS.cosign(text, timestamp=int(NOON.timestamp())).rstrip("\n")
                 session.execute(insert(AuditCosignature).values(**of_head, witness=WITNESS.key.name, line=line))
         return note
 
-    def publish(self) -> str:
+    def publish(self, *, at: datetime = NOON) -> str:
         """Place what waits, sign the head, and return the note."""
         self.place()
-        return self.sign()
+        return self.sign(at=at)
 
 
 def vkey_of(origin: str) -> str:

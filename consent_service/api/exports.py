@@ -1,4 +1,4 @@
-"""Gives out files that take a while: asked for, looked after, fetched."""
+"""Gives out files that take a while: lists of the audit log, and bundles that prove what a person said."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,16 @@ from flask import Response, request
 from consent_service import web
 from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
-from consent_service.api.fields import Choice, Timestamp
+from consent_service.api.fields import Choice, Identifier, Timestamp
+from consent_service.api.parsing import complain
 from consent_service.audit.grammar import LONGEST_QUERY
 from consent_service.db.session import Database, controller_of
 from consent_service.errors import ExportExpiredError, ExportNotReadyError
 from consent_service.exports import files, jobs
 from consent_service.exports.jobs import ExportState
-from consent_service.rights import audit_export
+from consent_service.rights import audit_export, evidence_bundle
 from consent_service.rights.audit_export import Asked
+from consent_service.rights.bundle_facts import About
 from consent_service.web.problems import ProblemError
 
 blueprint = ApiBlueprint("exports", __name__, description="Files that take a while.")
@@ -36,24 +38,36 @@ class SentExport:
     """What file is wanted."""
 
     kind: str
-    format: Literal["ndjson", "csv"]
+    format: Literal["ndjson", "csv", "bundle"]
     q: str = field(default="", repr=False)
+    subject_id: str | None = None
+    consent_id: str | None = None
 
 
 class NewExportSchema(ma.Schema):
-    """What file is wanted: entries of the audit log that a query asks for."""
+    """What file is wanted: entries of the audit log that a query asks for, or a bundle of evidence about one thing."""
 
     kind = Choice(audit_export.KIND, required=True)
-    format = Choice("ndjson", "csv", required=True)
+    format = Choice("ndjson", "csv", evidence_bundle.FORMAT, required=True)
     q = ma.fields.String(
         metadata={
             "maxLength": LONGEST_QUERY,
-            "description": "As `POST /v1/audit/queries` takes it; left out, it asks for everything.",
+            "description": "As `POST /v1/audit/queries` takes it; left out, it asks for everything. Not of a bundle.",
         }
     )
+    subject_id = Identifier("sub")
+    consent_id = Identifier("con")
 
     @ma.post_load
     def _read(self, data: dict[str, Any], **_: Any) -> SentExport:  # noqa: ANN401 - marshmallow's signature
+        named = {"subject_id", "consent_id"} & data.keys()
+        if data["format"] == evidence_bundle.FORMAT:
+            if len(named) != 1:
+                complain("one_of", "A bundle is about exactly one of `subject_id` and `consent_id`.")
+            if "q" in data:
+                complain("not_of_a_bundle", "A bundle is about a person or a declaration, not a query.", field="q")
+        elif named:
+            complain("only_of_a_bundle", "Name the person in `q`, as in subject:sub_….", field=min(named))
         return SentExport(**data)
 
 
@@ -94,9 +108,18 @@ def ask_for_export(act: Act, sent: SentExport) -> dict[str, Any]:
 
     The query may name a person by an address; it is stored with the person's id in its place. A key that is limited to
     purposes gets the entries of these. Asking is written into the audit log.
+
+    A bundle is a zip about a person or a declaration: what was said, word for word, with the evidence opened, and the
+    proofs that a stranger verifies offline. Making and fetching it are looks at personal data.
     """
-    asked = Asked(sent.format, q=sent.q, within=act.api_key.purposes)
-    return {"export_id": audit_export.ask(act.session, asked=asked, actor=act.actor, at=act.at), "status": "queued"}
+    within = act.api_key.purposes
+    if sent.format == evidence_bundle.FORMAT:
+        about = About(sent.subject_id, sent.consent_id, within=within)
+        export_id = evidence_bundle.ask(act.session, about=about, actor=act.actor, at=act.at)
+    else:
+        asked = Asked(sent.format, q=sent.q, within=within)
+        export_id = audit_export.ask(act.session, asked=asked, actor=act.actor, at=act.at)
+    return {"export_id": export_id, "status": "queued"}
 
 
 @blueprint.route(_EXPORT, methods=["GET"])
@@ -120,7 +143,7 @@ def show_export(act: Act, *, export_id: str) -> ExportState:
     }
 )
 def fetch_export(act: Act, *, export_id: str) -> Response:
-    """Fetch a finished file; 409 while it is not ready, 410 once it has expired."""
+    """Fetch a finished file; 409 while it is not ready, 410 once it has expired or the person was erased."""
     found = _find_allowed(act, export_id)
     if found.status == "expired":
         raise ExportExpiredError
@@ -128,6 +151,7 @@ def fetch_export(act: Act, *, export_id: str) -> Response:
         raise ExportNotReadyError
     if request.environ.get(BUSY_KEY):
         raise ProblemError("unavailable", headers={"Retry-After": "5"})
+    evidence_bundle.note_fetched(act.session, export=found, actor=act.actor, at=act.at)
     return _answer(found, _pieces(web.service().database, controller_of(act.session), found))
 
 

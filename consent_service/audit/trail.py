@@ -8,7 +8,7 @@ cannot be opened, or tied to other entries, once that key is gone.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
@@ -78,12 +78,15 @@ TYPES: Final = frozenset(
 #: What every payload says, so no payload of its own can.
 _OWN_NAMES: Final = frozenset({"actor", "stream", "number", "previous", "type", "request_id"})
 
+ActorKind = Literal["subject", "api_key", "operator", "system"]
+_KINDS: Final = get_args(ActorKind)
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who acts: the person, a system by its API key, an operator, or the service itself."""
 
-    kind: Literal["subject", "api_key", "operator", "system"]
+    kind: ActorKind
     id: str | None = None
 
     def __str__(self) -> str:
@@ -93,6 +96,14 @@ class Actor:
 
 SUBJECT: Final = Actor("subject")
 SYSTEM: Final = Actor("system")
+
+
+def read_actor(text: str) -> Actor:
+    """Read an actor as `str` writes it; raises ValueError."""
+    kind, _, actor_id = text.partition(":")
+    if kind not in _KINDS:
+        raise ValueError("this is no actor")
+    return Actor(cast("ActorKind", kind), actor_id or None)
 
 
 def record(

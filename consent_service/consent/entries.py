@@ -1,5 +1,6 @@
 """Reads the ledger for people and papers: entries with the names of what they refer to."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -109,6 +110,16 @@ def newest_of_subject(
     if before is not None:
         query = query.where(tuple_(LedgerEntry.recorded_at, LedgerEntry.seq) < tuple_(*before))
     return _read(session, query.order_by(LedgerEntry.recorded_at.desc(), LedgerEntry.seq.desc()).limit(limit))
+
+
+def log_entries_of(session: Session, *, entries: Iterable[RecordedEntry]) -> Mapping[str, str | None]:
+    """Return by id the entry of the audit log that each was written with; None after an erasure cut them apart."""
+    rows = session.execute(
+        select(LedgerEntry.id, LedgerEntry.audit_entry_id).where(
+            LedgerEntry.controller_id == controller_of(session), LedgerEntry.id.in_([each.id for each in entries])
+        )
+    )
+    return {row.id: row.audit_entry_id for row in rows}
 
 
 def status_of(session: Session, entry: RecordedEntry, *, at: datetime) -> str:

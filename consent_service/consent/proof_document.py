@@ -76,8 +76,13 @@ def render_html(session: Session, opened: tuple[OpenedEvidence, ...], *, languag
         timezone=controller.timezone,
         controller=controller,
         consent_id=opened[0].consent_id,
-        pieces=[_printed(session, each, language) for each in opened],
+        pieces=printed(session, opened, language=language),
     )
+
+
+def printed(session: Session, opened: tuple[OpenedEvidence, ...], *, language: str) -> tuple[PrintedEvidence, ...]:
+    """Return the evidence of one declaration for a page that shows it beside other things."""
+    return tuple(_printed(session, each, language) for each in opened)
 
 
 def _piece(opened: OpenedEvidence) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from consent_service.audit.grammar import Query, SubjectTerm
 from consent_service.audit.trail import Actor
 from consent_service.consent import log_queries
 from consent_service.exports import jobs
-from consent_service.exports.making import Step, Wanted
+from consent_service.exports.making import Maker, Step, Wanted
 from consent_service.subjects import members
 from consent_service.vault import keys
 
@@ -83,6 +83,15 @@ def ask(session: Session, *, asked: Asked, actor: Actor, at: datetime) -> str:
         at=at,
         subject_id=None if resolved is None else _one_person(session, resolved),
     )
+
+
+def maker(others: Mapping[str, Maker]) -> Maker:
+    """Return who makes the files of the log: lists here, and other formats where they are made."""
+
+    def make_any(session: Session, *, wanted: Wanted, place: Mapping[str, Any] | None, at: datetime) -> Step:
+        return others.get(wanted.parameters["format"], make)(session, wanted=wanted, place=place, at=at)
+
+    return make_any
 
 
 def make(session: Session, *, wanted: Wanted, place: Mapping[str, Any] | None, at: datetime) -> Step:

@@ -4,8 +4,12 @@ import csv
 import hashlib
 import io
 import json
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +21,7 @@ from consent_service.config import Settings
 from consent_service.db.session import Database
 from consent_service.rights import audit_export
 from tests import builders
+from tests.audit_logs import LogKeeper
 from tests.builders import NOON
 from tests.functional.api.conftest import KARI, System, key_with
 
@@ -42,6 +47,11 @@ def make(worker_database: Database, settings: Settings) -> Make:
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_export, "PAGE", 3)
+
+
+@pytest.fixture
+def keeper(sequencer_database: Database, controller: str) -> LogKeeper:
+    return LogKeeper(sequencer_database, controller)
 
 
 def report_kari(system: System) -> None:
@@ -225,6 +235,112 @@ class TestAsking:
         assert other_system.get(f"/v1/exports/{export_id}").status_code == 404
         assert other_system.get(f"/v1/exports/{export_id}/file").status_code == 404
         assert system.get(f"/v1/exports/{UNKNOWN}").status_code == 404
+
+
+class TestBundle:
+    def test_of_a_person_is_verified_by_what_lies_in_it(
+        self, system: System, make: Make, keeper: LogKeeper, tmp_path: Path
+    ) -> None:
+        person = kari(system)
+        keeper.publish()
+
+        export_id = ask(system, "bundle", subject_id=person)
+        make()
+        with zipfile.ZipFile(io.BytesIO(fetch(system, export_id))) as packed:
+            packed.extractall(tmp_path)
+
+        command = [sys.executable, "-I", str(tmp_path / "verify.py")]
+        assert subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
+        shown = system.get(f"/v1/exports/{export_id}").get_json()
+        assert (shown["media_type"], shown["file_name"]) == ("application/zip", f"evidence-{person}.zip")
+        assert shown["done"] == shown["total"] > 1
+
+    def test_of_a_declaration_is_asked_for_by_its_id(self, system: System, make: Make, keeper: LogKeeper) -> None:
+        person = kari(system)
+        keeper.publish()
+        [consent] = system.get(f"/v1/subjects/{person}/consents").get_json()["data"]
+
+        export_id = ask(system, "bundle", consent_id=consent["consent_id"])
+        make()
+
+        with zipfile.ZipFile(io.BytesIO(fetch(system, export_id))) as packed:
+            assert f"evidence/{consent['consent_id']}.json" in packed.namelist()
+
+    def test_making_and_fetching_it_are_looks_at_the_evidence(
+        self, system: System, make: Make, keeper: LogKeeper
+    ) -> None:
+        person = kari(system)
+        keeper.publish()
+
+        export_id = ask(system, "bundle", subject_id=person)
+        make()
+        fetch(system, export_id)
+
+        looks = listed(system, "action:evidence.revealed")
+        reasons = {each["payload"]["reason"] for each in looks}  # type: ignore[index]
+        assert reasons == {
+            f"evidence bundle {export_id} was asked for",
+            f"evidence bundle {export_id} was fetched",
+        }
+        assert {each["actor"].partition(":")[0] for each in looks} == {"api_key"}  # type: ignore[index]
+
+    def test_goes_with_the_key_of_its_person(
+        self, system: System, make: Make, keeper: LogKeeper, superuser_url: str
+    ) -> None:
+        person = kari(system)
+        keeper.publish()
+        export_id = ask(system, "bundle", subject_id=person)
+        make()
+        with psycopg.connect(superuser_url) as connection:
+            connection.execute("DELETE FROM vault.subject_key")
+
+        answer = system.get(f"/v1/exports/{export_id}/file")
+
+        assert (answer.status_code, (answer.json or {})["code"]) == (410, "key_destroyed")
+
+    def test_is_not_made_while_no_head_is_signed(self, system: System, make: Make) -> None:
+        export_id = ask(system, "bundle", subject_id=kari(system))
+        make()
+
+        shown = system.get(f"/v1/exports/{export_id}").get_json()
+        assert (shown["status"], shown["failure"]) == ("failed", "log_unknown")
+
+    def test_of_another_purpose_is_not_for_a_limited_key(
+        self, system: System, database: Database, controller: str
+    ) -> None:
+        person = kari(system)
+        [consent] = system.get(f"/v1/subjects/{person}/consents").get_json()["data"]
+        limited = System(system.client, limited_key(database, controller, "newsletter"), system.form)
+
+        answer = limited.post("/v1/exports", {"kind": "audit", "format": "bundle", "consent_id": consent["consent_id"]})
+
+        assert answer.status_code == 404
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            ({}, ""),
+            ({"subject_id": "sub_" + "0" * 26, "consent_id": "con_" + "0" * 26}, ""),
+            ({"subject_id": "sub_" + "0" * 26, "q": "actor:system"}, "/q"),
+            ({"format": "csv", "subject_id": "sub_" + "0" * 26}, "/subject_id"),
+        ],
+    )
+    def test_is_about_one_thing(self, system: System, body: dict[str, str], pointer: str) -> None:
+        answer = system.post("/v1/exports", {"kind": "audit", "format": "bundle", **body})
+
+        assert (answer.status_code, (answer.json or {})["errors"][0]["pointer"]) == (422, pointer)
+
+    def test_of_nobody_is_not_found(self, system: System) -> None:
+        body = {"kind": "audit", "format": "bundle"}
+
+        assert system.post("/v1/exports", {**body, "subject_id": "sub_" + "0" * 26}).status_code == 404
+        assert system.post("/v1/exports", {**body, "consent_id": "con_" + "0" * 26}).status_code == 404
+
+
+def kari(system: System) -> str:
+    """Let a system report what somebody said, and return who that is."""
+    report_kari(system)
+    return str(system.post("/v1/subjects/lookup", KARI).get_json()["subject_id"])
 
 
 def limited_key(database: Database, controller: str, *purposes: str) -> str:
