@@ -5,9 +5,10 @@ import functools
 import hashlib
 import hmac
 import json
+import shutil
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -210,8 +211,8 @@ class Log:
 
     def gap(self, kept: int) -> dict[str, Any]:
         """Return what the first leaf of the next epoch says of this one."""
-        root = _b64(root_of(self.hashes))
-        return {"log": self.signer.name, "size": len(self.entries), "root": root, "kept": kept}
+        root = root_of(self.hashes).hex()
+        return {"log": self.signer.name, "size": len(self.entries), "root": root, "kept": kept, "finding": "truncated"}
 
 
 def write_bundle(
@@ -228,7 +229,7 @@ def write_bundle(
         place, is_last = _begin(folder, log), log is logs[-1]
         write_tiles(place / "tile", (entry.leaf for entry in log.entries[: None if is_last else lost]))
         shown += log.entries[: None if is_last else opened]
-    _write_openings(folder, shown, set(erased), set(withheld))
+    write_openings(folder, shown, erased=set(erased), withheld=set(withheld))
     return folder
 
 
@@ -251,7 +252,7 @@ def write_evidence(
             text = "".join(f"{_b64(each)}\n" for each in proof_of(size, hashes))
             (place / "consistency" / f"{size}.txt").write_text(text, "utf-8")
     chosen = [entry for log in logs for entry in log.entries if entry.id in wanted]
-    _write_openings(folder, chosen, set(erased), set(withheld))
+    write_openings(folder, chosen, erased=set(erased), withheld=set(withheld))
     return folder
 
 
@@ -267,8 +268,10 @@ def _begin(folder: Path, log: Log) -> Path:
     return place
 
 
-def write_tiles(folder: Path, leaves: Iterable[bytes]) -> list[bytes]:
+def write_tiles(folder: Path, leaves: Iterable[bytes], *, anew: bool = False) -> list[bytes]:
     """Write bundles of entries and the tiles of every level (c2sp.org/tlog-tiles); return the hashes of the leaves."""
+    if anew:
+        shutil.rmtree(folder)
     level, hashes = 0, []
     for number, piece in enumerate(_pieces(leaves)):
         _put(folder, "entries", number, len(piece), b"".join(struct.pack(">H", len(leaf)) + leaf for leaf in piece))
@@ -303,7 +306,10 @@ def _put(folder: Path, level: str, number: int, width: int, data: bytes) -> None
     path.write_bytes(data)
 
 
-def _write_openings(folder: Path, entries: Iterable[Entry], erased: set[str], withheld: set[str]) -> None:
+def write_openings(
+    folder: Path, entries: Iterable[Entry], *, erased: Collection[str] = (), withheld: Collection[str] = ()
+) -> None:
+    """Write what opens these entries, or says that they were erased, in the order of the tree."""
     with (folder / "openings.jsonl").open("w", encoding="utf-8") as file:
         for entry in entries:
             if entry.id in erased:

@@ -45,7 +45,7 @@ from consent_service.audit.standalone_verifier.verification import Audit
 OK: Final = 0
 ERROR: Final = 1
 FAILED: Final = 3
-COUNTS: Final = ("signed", "agreed", "compared_up_to", "lost", "proofs", "opened", "erased", "not_supplied")
+COUNTS: Final = ("signed", "agreed", "unproved", "lost", "proofs", "opened", "erased", "not_supplied")
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -89,6 +89,7 @@ def result(audit: Audit, *, is_pinned: bool) -> dict[str, Any]:
         "epochs": [_epoch(audit, epoch) for epoch in audit.epochs],
         "gaps": audit.entries.gaps,
         "witnessed": audit.witnessed,
+        "out_of_order": audit.entries.streams.out_of_order,
         "findings": audit.findings.shown,
         "findings_by_name": dict(audit.findings.names),
     }
@@ -111,15 +112,19 @@ def say(told: dict[str, Any]) -> None:
         _say_epoch(each)
     for each in told["gaps"]:
         gap = each["gap"]
-        lost, name = max(0, gap["size"] - gap["kept"]), gap["log"]
-        _print(f"GAP: {name} had {gap['size']:,} leaves; {gap['kept']:,} were kept when it was recovered, and")
-        _print(f"  {lost:,} are lost, from index {gap['kept']} on. {each['entry']}: {json.dumps(gap)}")
+        _print(f"GAP: {gap['log']} was signed with {gap['size']:,} leaves, and recovered with {gap['kept']:,}:")
+        _print(f"  {max(0, gap['size'] - gap['kept']):,} are lost, from index {gap['kept']} on")
+        _print(f"  {each['entry']}: {json.dumps(gap)}")
         if gap.get("is_prefix") is False:
             _print("  Nothing proves of those that were kept that they had been signed.")
+        for whole in gap.get("later", ()):
+            _print(f"  {whole['log']}, signed with {whole['size']:,} leaves, is lost as a whole")
     if told["witnessed"]:
         by = ", ".join(f"{name} at {_time(at)}" for name, at in told["witnessed"]["by"].items())
         _print(f"Witnessed up to {told['witnessed']['size']:,} leaves by {by}.")
-    findings = sorted(told["findings"], key=lambda found: found["index"] is None)
+    if told["out_of_order"]:
+        _print(f"{told['out_of_order']:,} entries stand in the tree before the one that they follow in their stream.")
+    findings = sorted(told["findings"], key=_by_row)
     for number, found in enumerate(findings):
         which = "Also" if number else "First bad row"
         place = "".join(f", {name} {found[name]}" for name in ("index", "entry") if found[name] is not None)
@@ -127,6 +132,10 @@ def say(told: dict[str, Any]) -> None:
     if findings:
         _print("Found: " + ", ".join(f"{count:,} x {name}" for name, count in told["findings_by_name"].items()))
     _print("VERIFIED." if told["verified"] else "NOT VERIFIED.")
+
+
+def _by_row(found: dict[str, Any]) -> tuple[bool, bool, int, int]:
+    return found["entry"] is None, found["index"] is None, found["epoch"], found["index"] or 0
 
 
 def _say_epoch(epoch: dict[str, Any]) -> None:
@@ -140,10 +149,9 @@ def _say_epoch(epoch: dict[str, Any]) -> None:
     _print(f"  {good['gaps']} gaps         in the streams of the entries that are opened")
     _print(f"  {good['payloads']} payloads     {opened}")
     if epoch["lost"]:
-        _print(f"         {epoch['lost']} checkpoints are of leaves that were lost with what they prove;")
-        _print(
-            f"         nothing proves of leaves from index {epoch['compared_up_to']} on that they stood there before."
-        )
+        _print(f"         {epoch['lost']} checkpoints cannot be compared, for the leaves under them are lost")
+    if epoch["unproved"]:
+        _print(f"         the last {epoch['unproved']:,} leaves are under no checkpoint that is here and agrees")
 
 
 def _time(seconds: int) -> str:

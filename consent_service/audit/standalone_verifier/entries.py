@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from consent_service.audit.standalone_verifier.bundles import (
     ERASED,
+    HASH,
     LEAF,
     MOST_BYTES,
     OPENED,
@@ -23,14 +24,9 @@ from consent_service.audit.standalone_verifier.bundles import (
 )
 from consent_service.audit.standalone_verifier.findings import Findings, demanded
 from consent_service.audit.standalone_verifier.signatures import FindingError, Head, Key
+from consent_service.audit.standalone_verifier.streams import Streams
 
-HASH: Final = re.compile("[0-9a-f]{64}")
 BUCKETS: Final = 1 << 14
-#: Of a commitment its first 120 bits are kept, and of a stream's name 60 bits of a keyed hash, so that the heads of a
-#: million streams fit in memory. Two streams that met would give a finding, not hide one.
-PIECE_DIGITS: Final = 30
-PIECE: Final = 1 << 4 * PIECE_DIGITS
-STREAMS: Final = 1 << 60
 
 
 @dataclass(slots=True)
@@ -46,7 +42,8 @@ class Epoch:
     #: How many leaves the bundle holds, and how many of them the log kept when it was recovered.
     size: int = 0
     kept: int = 0
-    gap: dict[str, Any] | None = None
+    #: The largest size that a checkpoint here or the recovery may speak of.
+    most: int = 0
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
@@ -55,10 +52,9 @@ class Entries:
 
     def __init__(self, bundle: Bundle, findings: Findings, *, is_evidence: bool) -> None:
         self.gaps: list[dict[str, Any]] = []
-        self._bundle, self._findings, self._is_evidence = bundle, findings, is_evidence
+        self._bundle, self._findings = bundle, findings
         self._ids = [bytearray() for _ in range(BUCKETS)]
-        self._streams: dict[int, int] = {}
-        self._closed: set[int] = set()
+        self.streams = Streams(findings, is_evidence=is_evidence)
         self._openings = self._read_openings()
         self._opening = next(self._openings, None)
 
@@ -71,7 +67,7 @@ class Entries:
                     self.gaps.append({"epoch": epoch.number, "index": index, "entry": entry_of(leaf), "gap": gap})
         if found is None or index >= epoch.kept:
             return
-        commit, _, name, kind = found.groups()
+        commit, _, name, _ = found.groups()
         bucket = self._ids[hash(name) % BUCKETS]
         if bucket.find(name) >= 0:
             self._findings.add("leaf_twice", "this entry is in the log before", index, name.decode())
@@ -85,15 +81,16 @@ class Entries:
                 epoch.counts["erased"] += 1
             else:
                 try:
-                    self._open(epoch, commit, kind, key, text)
+                    self._open(epoch, index, found, key, text)
                     return
                 except FindingError as problem:
                     what, says = problem.args
                     self._findings.add(what, says, index, name.decode())
-        self._closed.add(int(commit[:PIECE_DIGITS], 16))
+        self.streams.close(commit)
 
     def finish(self) -> None:
         """Find what is left over when all entries are taken."""
+        self.streams.finish()
         if self._opening is not None:
             name, count = self._opening[0].decode(), 1 + sum(1 for _ in self._openings)
             self._findings.add(
@@ -104,8 +101,9 @@ class Entries:
                 "entry_extra", f"{len(unread)} files under log/ belong to no checkpoint, such as {unread[0]}"
             )
 
-    def _open(self, epoch: Epoch, commit: bytes, kind: bytes, key: bytes, text: bytes) -> None:
+    def _open(self, epoch: Epoch, index: int, leaf: re.Match[bytes], key: bytes, text: bytes) -> None:
         """Check a payload against its commitment, and its place in its stream; raises FindingError."""
+        commit, _, name, kind = leaf.groups()
         with demanded("payload_damaged", "its payload is not written as it must be"):
             written = text.decode()
             payload = json.loads(written)
@@ -118,18 +116,8 @@ class Entries:
             if not (is_whole and isinstance(facts["stream"], str) and HASH.fullmatch(previous or "0" * 64)):
                 raise ValueError("no payload of an entry")
         epoch.counts["opened"] += 1
-        # The number of the last entry of each stream and the beginning of its commitment, as one integer.
-        place = hash(facts["stream"]) % STREAMS
-        last, before = divmod(self._streams.get(place, 0), PIECE)
-        self._streams[place] = number * PIECE + int(commit[:PIECE_DIGITS], 16)
-        link = int(previous[:PIECE_DIGITS], 16) if previous else 0
-        if number == last + 1:
-            is_next = link == before
-        else:
-            # Entries between may be here unopened; a bundle of proofs may begin anywhere in a stream.
-            is_next = number > last + 1 and (link in self._closed or (self._is_evidence and last == 0))
-        if not is_next:
-            raise FindingError("stream_gap", f"it is number {number} of its stream and comes after number {last}")
+        place = (index, name.decode(), epoch.number)
+        self.streams.follow(facts["stream"], number, previous, commit, place=place)
 
     def _read_openings(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """Yield id, key (empty where erased) and payload of each opening, in the order of the tree."""

@@ -26,11 +26,14 @@ class Findings:
         self.names: collections.Counter[str] = collections.Counter()
         self.failed: collections.Counter[tuple[int, str]] = collections.Counter()
 
-    def add(self, name: str, says: str, index: int | None = None, entry: str | None = None) -> None:
-        """Keep a finding about the epoch at hand."""
-        self.failed[self.epoch, ASPECT_OF.get(name, "append_only")] += 1
+    def add(
+        self, name: str, says: str, index: int | None = None, entry: str | None = None, epoch: int | None = None
+    ) -> None:
+        """Keep a finding, about the epoch at hand where no other is named."""
+        epoch = self.epoch if epoch is None else epoch
+        self.failed[epoch, ASPECT_OF.get(name, "append_only")] += 1
         if len(self.shown) < SHOWN or not self.names[name]:
-            self.shown.append({"name": name, "epoch": self.epoch, "index": index, "entry": entry, "says": says})
+            self.shown.append({"name": name, "epoch": epoch, "index": index, "entry": entry, "says": says})
         self.names[name] += 1
 
     @contextlib.contextmanager

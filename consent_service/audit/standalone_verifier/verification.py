@@ -5,7 +5,6 @@ import collections
 import re
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -34,12 +33,10 @@ EPOCH: Final = re.compile(r"/e[1-9][0-9]{0,3}\Z")
 TELL_EVERY_S: Final = 0.5
 
 
-def _kept(gap: dict[str, Any], last: Head) -> int:
-    """Return how many leaves of an epoch a recovery kept; raises FindingError where the epoch ended otherwise."""
-    roots = {last.root.hex(), b64encode(last.root).decode()}
-    if gap["log"] != last.origin or gap["size"] != last.size or gap["root"] not in roots:
-        raise FindingError("gap_hidden", "the recovery names another last checkpoint than the one of the epoch before")
-    return int(gap.get("kept", 0))
+def _epoch_of(origin: str) -> int:
+    """Return which epoch of a log signs under that name."""
+    found = EPOCH.search(origin)
+    return int(found[0].removeprefix("/e")) if found else 1
 
 
 class Audit:
@@ -50,9 +47,6 @@ class Audit:
         self.findings = Findings()
         self.witnessed: dict[str, Any] | None = None
         self._bundle, self._options = bundle, options
-        #: By epoch, what the first leaves of later ones say of its end; and the epochs that a recovery gave up whole.
-        self._named: dict[int, list[tuple[int, dict[str, Any]]]] = collections.defaultdict(list)
-        self._given_up: set[int] = set()
         self._is_evidence = any("/proofs/" in name for name in bundle.unread)
         self.entries = Entries(bundle, self.findings, is_evidence=self._is_evidence)
         self._begun = self._told_at = time.monotonic()
@@ -70,14 +64,17 @@ class Audit:
             with self.findings.noting():
                 self.epochs.append(self._read_epoch(number))
         self._place_given_checkpoints()
+        ends: dict[int, dict[str, Any]] = {}
         for epoch in reversed(self.epochs):
             self.findings.epoch = epoch.number
-            self._measure(epoch)
+            self._measure(epoch, ends.get(epoch.number))
             self._check_heads(epoch)
-        # A database that was put back twice does not know the epoch between, and the next one names it.
-        missing = set(range(1, numbers[-1])) - set(numbers) - self._given_up
-        if not self._is_evidence and missing:
-            self.findings.add("truncated", f"of the epochs of the log only {numbers} are here")
+            self._remember_end(epoch, ends.get(epoch.number))
+            if epoch.number > 1:
+                with self.findings.noting(index=0):
+                    for number, end in self._check_gap(epoch, self._read_gap(epoch), numbers).items():
+                        # Where two recoveries speak of one epoch, what neither gave up was kept.
+                        ends[number] = min(end, ends.get(number, end), key=lambda each: int(each["kept"]))
         self._ask_witnesses()
         for epoch in self.epochs:
             self.findings.epoch = epoch.number
@@ -137,24 +134,42 @@ class Audit:
             else:
                 epoch.heads.append(head)
 
-    def _measure(self, epoch: Epoch) -> None:
-        """Find out how many leaves there must be, and what the first leaves of later epochs say was lost."""
-        epoch.size = epoch.kept = epoch.newest.size
-        for later, gap in self._named[epoch.number]:
-            self.findings.epoch = later
-            with self.findings.noting():
-                epoch.kept = min(epoch.kept, _kept(gap, epoch.newest))
-            self.findings.epoch = epoch.number
-            last = (epoch.size - 1) // TILE
-            if tile_name(epoch.number, 0, last, epoch.size - last * TILE) not in self._bundle.unread:
-                epoch.size = epoch.kept
-        if epoch.number > 1:
-            with self.findings.noting(index=0):
-                epoch.gap = self._read_gap(epoch)
-                named = [epoch.gap, *epoch.gap.get("later", [])]
-                for number, gap in enumerate(named, epoch.number - len(named)):
-                    self._named[number].append((epoch.number, gap))
-                self._given_up.update(range(epoch.number - len(named) + 1, epoch.number))
+    def _measure(self, epoch: Epoch, end: dict[str, Any] | None) -> None:
+        """Find out how many leaves there must be, where a later epoch says how this one ended."""
+        epoch.size = epoch.kept = epoch.most = epoch.newest.size
+        if end is None:
+            return
+        epoch.kept, epoch.most = end["kept"], max(epoch.most, end["size"])
+        if end["log"] != epoch.newest.origin:
+            self.findings.add("gap_hidden", f"the recovery after this epoch is one of {end['log']}")
+        # What was kept may be more than a checkpoint speaks of, or less, where the lost leaves lay outside.
+        epoch.size = min(epoch.size, epoch.kept)
+        for size in sorted({epoch.newest.size, epoch.kept} - {0}):
+            last = (size - 1) // TILE
+            if tile_name(epoch.number, "entries", last, size - last * TILE) in self._bundle.unread:
+                epoch.size = size
+        supplied = epoch.newest.size if self._is_evidence else epoch.size
+        self.entries.streams.unsupplied += max(0, epoch.kept - supplied)
+
+    def _remember_end(self, epoch: Epoch, end: dict[str, Any] | None) -> None:
+        """Hold what the recovery says was signed last against the newest checkpoint, or against the leaves."""
+        if end is None:
+            return
+        where, root = "the end that the recovery names", bytes.fromhex(end["root"])
+        if end["size"] == epoch.newest.size and root != epoch.newest.root:
+            self.findings.add("checkpoint_conflict", f"{where} is not the newest checkpoint, which is of that size")
+        elif end["size"] <= epoch.size and not self._is_evidence:
+            epoch.heads.append(Head(where, "", end["log"], end["size"], root, ()))
+
+    def _check_gap(self, epoch: Epoch, gap: dict[str, Any], numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return how each epoch ended that this one says was recovered or given up whole; raises FindingError."""
+        ends = {_epoch_of(each["log"]): {"kept": 0, **each} for each in (gap, *gap.get("later", ()))}
+        before = min(ends)
+        if list(ends) != list(range(before, epoch.number)):
+            raise FindingError("gap_hidden", "the first entry of this epoch names another epoch than the one before")
+        if before not in numbers and gap["size"] and not self._is_evidence:
+            self.findings.add("truncated", f"epoch {before} of the log is missing")
+        return ends
 
     def _read_gap(self, epoch: Epoch) -> dict[str, Any]:
         """Return what the first leaf of a later epoch says was lost; raises FindingError."""
@@ -173,7 +188,7 @@ class Audit:
             with self.findings.noting():
                 if head.origin != epoch.newest.origin:
                     raise FindingError("other_log", f"{head.where} is a checkpoint of another log, {head.origin}")
-                if head.size > epoch.newest.size:
+                if head.size > epoch.most:
                     says = (
                         f"{head.where} has {head.size} leaves, and the newest checkpoint here only {epoch.newest.size}"
                     )
@@ -253,13 +268,14 @@ class Audit:
             if head.size not in roots:
                 epoch.counts["lost"] += 1
             elif roots[head.size] == head.root:
-                epoch.counts["compared_up_to"] = good = head.size
+                good = head.size
                 epoch.counts["agreed"] += 1
             else:
                 name = "root_mismatch" if head.size == epoch.newest.size else "not_append_only"
                 self.findings.add(
                     name, f"{head.where} has another root: the difference is in leaves {good} to {head.size - 1}"
                 )
+        epoch.counts["unproved"] = epoch.size - good
 
     def _compare(
         self, epoch: Epoch, level: int, number: int, hashes: list[bytes], leaves: Sequence[bytes] = (), width: int = 0
@@ -288,6 +304,9 @@ class Audit:
                 epoch.counts["proofs"] += 1
             self.entries.take(epoch, index, leaf)
         for head in epoch.heads:
+            if head.size > epoch.newest.size:
+                epoch.counts["lost"] += 1
+                continue
             with self.findings.noting():
                 self._prove_growth(epoch, head)
                 epoch.counts["agreed"] += 1
