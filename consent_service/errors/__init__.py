@@ -51,6 +51,7 @@ ConsentServiceError
 │   ├── RestrictedError
 │   ├── AlreadyMergedError
 │   ├── ExportNotReadyError
+│   ├── NothingToRecoverError
 │   ├── EntryWaitsError
 │   └── IdempotencyInFlightError
 ├── IdempotencyMismatchError
@@ -137,6 +138,7 @@ from consent_service.errors.log import (
     LogRefusedError,
     LogUnknownError,
     NoteInvalidError,
+    NothingToRecoverError,
     PolicyInvalidError,
     ProofInvalidError,
     TileInvalidError,
@@ -192,6 +194,7 @@ __all__ = [
     "NewerNoticePublishedError",
     "NotFoundError",
     "NoteInvalidError",
+    "NothingToRecoverError",
     "NoticeIncompleteError",
     "NoticeUnknownError",
     "ObjectedError",

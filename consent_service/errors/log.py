@@ -99,6 +99,12 @@ class LogCopyError(ConsentServiceError):
     code: ClassVar[str] = "log_copy_unavailable"
 
 
+class NothingToRecoverError(ConflictError):
+    """The log is not refused, or its recovery is on the way."""
+
+    code: ClassVar[str] = "nothing_to_recover"
+
+
 class ProofInvalidError(ConsentServiceError):
     """The proof does not show what it is said to show about the log, or there is nothing to prove."""
 
