@@ -1,6 +1,6 @@
 """Begins the verification of each epoch of a log: which heads vouch for it, and whether the next one hides a loss."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,8 +62,8 @@ def begin(session: Session, *, copies: Path | None, at: datetime, findings: Find
     outside = {} if copies is None else _outside(copies / controller_of(session))
     session.expire_all()
     epochs = logs.list_epochs(session)
-    _demand_order(session, epochs, outside, findings)
     first_words = _first_words(session)
+    _demand_order(session, epochs, outside, _given_up(first_words), findings)
     checks: list[EpochCheck] = []
     for log, following in zip(epochs, (*epochs[1:], None), strict=False):
         named = None if following is None else first_words.get(following.epoch, _Named(None, None))
@@ -112,11 +112,11 @@ def _check(
 
 
 def _demand_order(
-    session: Session, epochs: Sequence[Log], outside: Mapping[int, OutsideHeads], findings: Findings
+    session: Session, epochs: Sequence[Log], outside: Iterable[int], given_up: Iterable[int], findings: Findings
 ) -> None:
     """Report epochs that are missing, foreign names, and what is signed no more."""
     there = [log.epoch for log in epochs]
-    for epoch in sorted({*range(1, max(there, default=0) + 1), *outside} - {*there}):
+    for epoch in sorted({*range(1, max(there, default=0) + 1), *outside} - {*there, *given_up}):
         findings.add("truncated", f"epoch {epoch}", "the database has no tree of this epoch")
     for log in epochs:
         name = f"/log/{controller_of(session)}" + (f"/e{log.epoch}" if log.epoch > 1 else "")
@@ -175,6 +175,13 @@ def _outside(folder: Path) -> dict[int, OutsideHeads]:
         int(name): verified_heads.outside(path) for name, path in named.items() if name.isascii() and name.isdigit()
     }
     return {epoch: heads for epoch, heads in found.items() if replace(heads, vkey=None) != _NOTHING}
+
+
+def _given_up(first_words: Mapping[int, _Named]) -> Iterator[int]:
+    """Give the epochs that a database put back twice does not know, and that the next one names one by one."""
+    for epoch, named in first_words.items():
+        later = len((named.gap or {}).get("later", ()))
+        yield from range(epoch - later, epoch)
 
 
 def _first_words(session: Session) -> dict[int, _Named]:
