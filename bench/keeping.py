@@ -107,21 +107,21 @@ def measure(service: Service, *, rounds: int, seconds: int) -> Figures:
     fed: list[float] = []
     fed_delays: list[Delays] = []
     with psycopg.connect(service.url, autocommit=True) as connection:
-        _rest(connection, service)
+        rest(connection, service)
         _capture(service, 2)
         for number in range(rounds):
-            _rest(connection, service)
+            rest(connection, service)
             _say(f"Turn {number + 1} of {rounds}: kept …")
             before = _size(connection)
             with _probing(service) as probe:
                 kept.append(_capture(service, seconds))
             delays.append(probe.delays())
             entries.append((_size(connection) - before) / seconds)
-            _rest(connection, service)
+            rest(connection, service)
             _say(f"Turn {number + 1} of {rounds}: paused …")
             with _paused(service):
                 paused.append(_capture(service, seconds))
-            _rest(connection, service)
+            rest(connection, service)
             _say(f"Turn {number + 1} of {rounds}: {FEED_RATE} entries a second …")
             with _probing(service) as probe:
                 fed.append(_feed(connection, seconds))
@@ -158,16 +158,27 @@ def _feed(connection: psycopg.Connection[tuple[object, ...]], seconds: int) -> f
 
     No road of the service writes as many on two cores, so they are written past it: skeletons that nobody can open.
     """
-    connection.execute("SELECT set_config('app.controller', %s, false)", (str(_uuid(connection)),))
     begun = time.monotonic()
     written = 0
     while (now := time.monotonic() - begun) < seconds:
         if written <= now * FEED_RATE:
-            connection.execute(_SKELETONS, (_uuid(connection), FEED_COMMIT))
+            write_skeletons(connection, FEED_COMMIT)
             written += FEED_COMMIT
         else:
             time.sleep(FEED_COMMIT / FEED_RATE / 4)
     return written / (time.monotonic() - begun)
+
+
+def write_skeletons(connection: psycopg.Connection[tuple[object, ...]], count: int) -> None:
+    """Write entries of the company in one commit; the trigger puts them into the queue as it does all others."""
+    company = company_uuid(connection)
+    connection.execute("SELECT set_config('app.controller', %s, false)", (str(company),))
+    connection.execute(_SKELETONS, (company, count))
+
+
+def count_waiting(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    """Count the entries that wait for their place."""
+    return _first(connection, "SELECT count(*) FROM audit.queue", ()) or 0
 
 
 def _capture(service: Service, seconds: int) -> Run:
@@ -226,17 +237,17 @@ class _Probe:
 
     def _follow(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         # The newest entry may have been there for a moment already: what is measured is too short by one look at most.
-        controller = _uuid(connection)
+        controller = company_uuid(connection)
         row = connection.execute(_NEWEST, (controller,)).fetchone()
         seen = time.monotonic()
         if row is None or connection.execute(_PLACE, (controller, row[1])).fetchone() is not None:
             time.sleep(_LOOK_SECONDS)
             return
-        index = _wait_for(lambda: _first(connection, _PLACE, (controller, row[1])))
+        index = wait_for(lambda: _first(connection, _PLACE, (controller, row[1])))
         self._found[0].append(time.monotonic() - seen)
-        _wait_for(lambda: self._outside() > index or None)
+        wait_for(lambda: self._outside() > index or None)
         self._found[2].append(time.monotonic() - seen)
-        _wait_for(lambda: (_first(connection, _SIGNED, (controller,)) or 0) > index or None)
+        wait_for(lambda: (_first(connection, _SIGNED, (controller,)) or 0) > index or None)
         self._found[1].append(time.monotonic() - seen)
 
     def _outside(self) -> int:
@@ -255,7 +266,8 @@ def _probing(service: Service) -> Iterator[_Probe]:
         probe.end()
 
 
-def _wait_for(look: Callable[[], Found | None]) -> Found:
+def wait_for(look: Callable[[], Found | None]) -> Found:
+    """Look until something is found and return it; raises BenchmarkError where the log does not get on."""
     give_up_at = time.monotonic() + _PATIENCE
     while time.monotonic() < give_up_at:
         found = look()
@@ -272,7 +284,8 @@ def _first(
     return None if row is None or row[0] is None else int(str(row[0]))
 
 
-def _uuid(connection: psycopg.Connection[tuple[object, ...]]) -> object:
+def company_uuid(connection: psycopg.Connection[tuple[object, ...]]) -> object:
+    """Return the id of the one company as PostgreSQL writes it."""
     row = connection.execute("SELECT controller_id FROM controller_directory").fetchone()
     if row is None:
         raise BenchmarkError("the installation has no company")
@@ -283,13 +296,13 @@ def _size(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     return _first(connection, "SELECT count(*) FROM audit.entry", ()) or 0
 
 
-def _rest(connection: psycopg.Connection[tuple[object, ...]], service: Service) -> None:
+def rest(connection: psycopg.Connection[tuple[object, ...]], service: Service) -> None:
     """Wait until nothing waits for its place or its signature."""
     unsigned = (
         "SELECT (SELECT count(*) FROM audit.queue) + (SELECT count(*) FROM audit.tree t WHERE t.size >"
         " (SELECT coalesce(max(c.size), 0) FROM audit.checkpoint c WHERE c.controller_id = t.controller_id))"
     )
-    _wait_for(lambda: True if _first(connection, unsigned, ()) == 0 else None)
+    wait_for(lambda: True if _first(connection, unsigned, ()) == 0 else None)
     service.settle()
 
 
