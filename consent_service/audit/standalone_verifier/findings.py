@@ -9,6 +9,8 @@ from consent_service.audit.standalone_verifier.signatures import FindingError
 
 #: So many findings are shown, and the first of each name; all are counted.
 SHOWN: Final = 21
+#: What goes wrong where something is read that is written in another form.
+DAMAGED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 ASPECTS: Final = ("signatures", "append_only", "gaps", "payloads")
 ASPECT_OF: Final = {
     **dict.fromkeys(("bad_signature", "unknown_key", "witness_missing"), "signatures"),
@@ -51,5 +53,5 @@ def demanded(name: str, says: str) -> Iterator[None]:
     """Turn whatever goes wrong while something is read into a finding of that name."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except DAMAGED as error:
         raise FindingError(name, says) from error

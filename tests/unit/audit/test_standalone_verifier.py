@@ -25,10 +25,6 @@ def _verify(capsys: pytest.CaptureFixture[str], bundle: Path, *options: str) -> 
     return code, json.loads(capsys.readouterr().out)
 
 
-def _names(told: dict[str, Any]) -> set[str]:
-    return {finding["name"] for finding in told["findings"]}
-
-
 def _run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     # Isolated from this environment and from its packages, as on a stranger's machine.
     return subprocess.run(
