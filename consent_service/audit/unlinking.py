@@ -16,6 +16,9 @@ from consent_service.db.session import controller_of
 
 #: The column by which a row elsewhere names the entry that was written with it.
 LINK: Final = "audit_entry_id"
+#: How streams begin that erasure forgets although the controller can still open their entries: what waited for a
+#: person, and stops of their addresses.
+FORGOTTEN: Final = ("request:", "suppression:")
 
 
 def forget_person(session: Session, *, subject_id: str, streams: Iterable[str]) -> dict[str, int]:

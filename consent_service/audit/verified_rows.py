@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
+from consent_service.audit import unlinking
 from consent_service.audit.findings import MOST_OF_A_NAME, Findings
 from consent_service.audit.models import AuditEntry, AuditLeaf, AuditQueue, AuditStreamHead
 from consent_service.audit.verified_streams import StreamCheck
@@ -121,6 +122,9 @@ class StreamHeadCheck:
         for name in names:
             row = heads.get(name)
             if row is not None and self._streams.compare(name, number=row.number, commit=row.commit):
+                continue
+            # A head says whose the stream was, and goes at erasure.
+            if row is None and name.startswith(unlinking.FORGOTTEN):
                 continue
             # What a destroyed key sealed cannot be followed; only the streams of people are sealed under such keys.
             is_person = name.startswith(_PERSON)

@@ -20,6 +20,7 @@ from consent_service import identifiers
 from consent_service.audit import logs, merkle, openings, sequencer
 from consent_service.audit.logs import Log, PlacedLeaf
 from consent_service.audit.openings import SealedEntry
+from consent_service.cli import audit_verify
 from consent_service.crypto.notes import NoteSigner
 from consent_service.db.session import Database
 from consent_service.errors import KeyDestroyedError
@@ -130,6 +131,13 @@ class TestTheLog:
 
         assert {opening.status for opening in found.values()} == {"erased"}
         assert all(refused)
+
+    @pytest.mark.rule("LOG-09")
+    def test_is_found_sound(self, erased: Erased, database: Database) -> None:
+        report = audit_verify.run(database, erased.controller_id, copies=None)
+
+        assert report.findings == ()
+        assert report.erased == len(erased.sealed)
 
 
 class TestTheDatabase:
