@@ -1,5 +1,6 @@
 """Answers for controllers: who decides why data is used, with the settings that are each controller's own."""
 
+import functools
 import re
 import secrets
 import zoneinfo
@@ -250,6 +251,12 @@ def _row(controller: Controller) -> dict[str, str | int | bool | None]:
     }
 
 
+@functools.cache
+def _time_zones() -> frozenset[str]:
+    # Six hundred files are read for it, and only an update of the system or of tzdata brings others.
+    return frozenset(zoneinfo.available_timezones())
+
+
 def _demand_valid(controller: Controller) -> None:
     reading = Reading()
     reading.matching(controller.key, "/key", pattern=KEY, detail="A key such as nordlys-sport is expected here.")
@@ -258,7 +265,7 @@ def _demand_valid(controller: Controller) -> None:
         if not reading.text(getattr(controller, name), f"/{name}"):
             reading.refuse(f"/{name}", "missing", "People must be told who asks them.")
     reading.text(controller.phone, "/phone")
-    if controller.timezone not in zoneinfo.available_timezones():
+    if controller.timezone not in _time_zones():
         reading.refuse("/timezone", "timezone_unknown", "A zone such as Europe/Oslo is expected here.")
     if not timedelta(minutes=1) <= controller.decision_lifetime <= _LONGEST_DECISION_LIFETIME:
         reading.refuse("/decision_lifetime", "out_of_range", "Expected between a minute and a day.")
