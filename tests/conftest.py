@@ -6,7 +6,7 @@ controller named *noise*: a query that forgets its controller finds too much.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -28,7 +28,8 @@ from consent_service.crypto.keyring import Keyring
 from consent_service.db import embedded, migrate, roles
 from consent_service.db.roles import Roles
 from consent_service.db.session import Database, make_engine
-from tests import builders
+from tests import beginning, builders
+from tests.beginning import Beginning
 from tests.smtp_sink import SmtpSink
 
 pytest_plugins = ("tests.rules_report",)
@@ -39,12 +40,12 @@ DATABASE = "consent"
 PASSWORD = "known-to-everybody"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cluster:
     """A running PostgreSQL with one migrated database, and that database's content at the start of every test."""
 
     superuser_url: str
-    script: list[str] = field(default_factory=list)
+    beginning: Beginning | None = None
 
     def url(self, *, login: str) -> str:
         """Return the URL of the database for one of the logins."""
@@ -76,32 +77,17 @@ class Cluster:
 
     def remember(self) -> None:
         """Take what is in the database now as the start of every test."""
-        with psycopg.connect(self.database_url) as connection:
-            tables = connection.execute(
-                "SELECT format('%I.%I', table_schema, table_name),"
-                " array_agg(quote_ident(column_name) ORDER BY ordinal_position)"
-                " FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
-                " WHERE table_type = 'BASE TABLE' AND is_generated = 'NEVER'"
-                " AND table_schema NOT IN ('pg_catalog', 'information_schema') GROUP BY 1 ORDER BY 1"
-            ).fetchall()
-            for table, columns in tables:
-                self.script.append(f"DELETE FROM {table}")  # noqa: S608 - names that PostgreSQL quoted
-                values = ", ".join(f"quote_nullable({column}::text)" for column in columns)
-                rows = connection.execute(f"SELECT concat_ws(', ', {values}) FROM {table}").fetchall()  # noqa: S608 - as above
-                if rows:
-                    texts = ", ".join(f"({row})" for (row,) in rows)
-                    named = ", ".join(columns)
-                    self.script.append(f"INSERT INTO {table} ({named}) OVERRIDING SYSTEM VALUE VALUES {texts}")  # noqa: S608 - as above
+        self.beginning = beginning.take_down(self.database_url)
 
     def restore(self) -> None:
-        """Bring back the start of every test; the triggers that keep history are asleep meanwhile."""
-        with psycopg.connect(self.database_url) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
-            )
-            # One message instead of a hundred: every test waits for it.
-            connection.execute("; ".join(("SET LOCAL session_replication_role = replica", *self.script)).encode())
+        """Bring back the start of every test."""
+        assert self.beginning is not None
+        self.beginning.restore()
+
+    def hang_up(self) -> None:
+        """Close what is still open to the database."""
+        if self.beginning is not None:
+            self.beginning.hang_up()
 
     def _migrate(self) -> None:
         url = self.url(login=OWNER)
@@ -144,6 +130,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, keyring: Keyring) -> Itera
             builders.make_noise(database)
         cluster.remember()
         yield cluster
+        cluster.hang_up()
 
 
 @pytest.fixture
