@@ -5,7 +5,7 @@ controller named *noise*: a query that forgets its controller finds too much.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg import sql
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, Engine, QueuePool, create_engine, make_url
 from sqlalchemy.orm import Session
 
 from consent_service import web
@@ -38,6 +38,9 @@ ROLES = Roles(app="consent_app", worker="consent_worker", retention="consent_ret
 OWNER = "consent_owner"
 DATABASE = "consent"
 PASSWORD = "known-to-everybody"
+
+
+Lending = Callable[[str], AbstractContextManager[Engine]]
 
 
 @dataclass(slots=True)
@@ -126,8 +129,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, keyring: Keyring) -> Itera
         cluster = Cluster(superuser_url)
         cluster.prepare()
         cluster.record_keys(keyring)
-        with _database(cluster.url(login=ROLES.app), keyring) as database:
-            builders.make_noise(database)
+        engine = make_engine(cluster.url(login=ROLES.app))
+        builders.make_noise(Database(engine, keyring))
+        engine.dispose()
         cluster.remember()
         yield cluster
         cluster.hang_up()
@@ -176,32 +180,54 @@ def sequencer_url(fresh: Cluster) -> str:
     return fresh.url(login=ROLES.sequencer)
 
 
+@pytest.fixture(scope="session")
+def lend() -> Iterator[Lending]:
+    """Return what lends the engine of a URL to a test.
+
+    Tests use the same engine one after the other: what it knows about statements takes longer to find out anew than
+    most tests take. A connection that a test has not given back is closed.
+    """
+    engines: dict[str, Engine] = {}
+
+    @contextmanager
+    def lend_one(url: str) -> Iterator[Engine]:
+        engine = engines.setdefault(url, make_engine(url))
+        yield engine
+        assert isinstance(engine.pool, QueuePool)
+        if engine.pool.checkedout():
+            engine.dispose()
+
+    yield lend_one
+    for engine in engines.values():
+        engine.dispose()
+
+
 @pytest.fixture
-def database(app_url: str, keyring: Keyring) -> Iterator[Database]:
+def database(app_url: str, lend: Lending, keyring: Keyring) -> Iterator[Database]:
     """Connect as the web server does."""
-    with _database(app_url, keyring) as database:
-        yield database
+    with lend(app_url) as engine:
+        yield Database(engine, keyring)
 
 
 @pytest.fixture
-def worker_database(worker_url: str, keyring: Keyring) -> Iterator[Database]:
+def worker_database(worker_url: str, lend: Lending, keyring: Keyring) -> Iterator[Database]:
     """Connect as the worker does."""
-    with _database(worker_url, keyring) as database:
-        yield database
+    with lend(worker_url) as engine:
+        yield Database(engine, keyring)
 
 
 @pytest.fixture
-def retention_database(retention_url: str, keyring: Keyring) -> Iterator[Database]:
+def retention_database(retention_url: str, lend: Lending, keyring: Keyring) -> Iterator[Database]:
     """Connect as the jobs that destroy sealed bodies do."""
-    with _database(retention_url, keyring) as database:
-        yield database
+    with lend(retention_url) as engine:
+        yield Database(engine, keyring)
 
 
 @pytest.fixture
-def sequencer_database(sequencer_url: str) -> Iterator[Database]:
+def sequencer_database(sequencer_url: str, lend: Lending) -> Iterator[Database]:
     """Connect as the keeper of the log does: it holds no key that opens anything."""
-    with _database(sequencer_url, Keyring({})) as database:
-        yield database
+    with lend(sequencer_url) as engine:
+        yield Database(engine, Keyring({}))
 
 
 @pytest.fixture
@@ -285,16 +311,6 @@ def smtp_sink() -> Iterator[SmtpSink]:
     """Run an SMTP server on loopback that keeps every message."""
     with SmtpSink() as sink:
         yield sink
-
-
-@contextmanager
-def _database(url: str, keyring: Keyring) -> Iterator[Database]:
-    """Open a Database on a URL for the length of a block."""
-    engine = make_engine(url)
-    try:
-        yield Database(engine, keyring)
-    finally:
-        engine.dispose()
 
 
 def _make_login(connection: psycopg.Connection[tuple[object, ...]], name: str, statement: str) -> None:
