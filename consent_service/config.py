@@ -114,6 +114,11 @@ class LogKeeperSettings:
             raise SettingsError(str(error)) from None
 
 
+def public_url() -> str:
+    """Read where the service is found, for a command beside it; raises SettingsError."""
+    return _public_url(Env().str("PUBLIC_URL", default="http://127.0.0.1:8000"))
+
+
 def decision_log_months() -> int:
     """Read for how many months decisions are kept; raises SettingsError for less than one."""
     try:

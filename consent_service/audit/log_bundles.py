@@ -20,6 +20,21 @@ from consent_service.crypto import canonical
 from consent_service.db.session import controller_of
 from consent_service.errors import LogUnknownError
 
+__all__ = [
+    "OPENINGS",
+    "TILE_WIDTH",
+    "BundleFile",
+    "SignedLog",
+    "head_files",
+    "in_order",
+    "opened",
+    "opening_line",
+    "proof_files",
+    "signed_logs",
+    "tile_files",
+    "verifier",
+]
+
 VERIFIER: Final = "verify.py"
 OPENINGS: Final = "openings.jsonl"
 

@@ -2,7 +2,7 @@
 
 import click
 
-from consent_service.cli import audit_recover, audit_verify, audit_witness
+from consent_service.cli import audit_bundle, audit_recover, audit_verify, audit_witness
 
 
 @click.group()
@@ -10,6 +10,7 @@ def command() -> None:
     """Watch over the audit log."""
 
 
+command.add_command(audit_bundle.bundle)
 command.add_command(audit_recover.recover)
 command.add_command(audit_verify.verify)
 command.add_command(audit_witness.witness)

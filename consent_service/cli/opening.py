@@ -50,11 +50,15 @@ def database(data_dir: Path, *, part: str = "app") -> Iterator[Database]:
 @contextmanager
 def transaction(data_dir: Path, *, controller_key: str | None) -> Iterator[Session]:
     """Open one transaction for one controller; its key may be left out where there is only one."""
-    with database(data_dir) as opened:
-        with opened.platform_transaction() as session:
-            known = {row.key: row.controller_id for row in controllers.list_directory(session)}
-        with opened.transaction(_choose(known, controller_key)) as session:
-            yield session
+    with database(data_dir) as opened, opened.transaction(controller_id(opened, controller_key)) as session:
+        yield session
+
+
+def controller_id(opened: Database, controller_key: str | None) -> str:
+    """Find the id of a controller by its key, which may be left out where there is only one."""
+    with opened.platform_transaction() as session:
+        known = {row.key: row.controller_id for row in controllers.list_directory(session)}
+    return _choose(known, controller_key)
 
 
 def is_demo(data_dir: Path) -> bool:

@@ -19,10 +19,11 @@ from consent_service.consent import entries, evidence, records
 from consent_service.consent.entries import RecordedEntry
 from consent_service.consent.evidence import OpenedEvidence
 from consent_service.consent.records import ConsentRecord, HistoryCursor
-from consent_service.errors import AuditEntryUnknownError, ConsentUnknownError
+from consent_service.errors import AuditEntryUnknownError, ConsentUnknownError, SubjectUnknownError
 from consent_service.registry import boxes, notices, purposes
 from consent_service.registry.boxes import ShownBox
 from consent_service.subjects import identity, members, revealing
+from consent_service.subjects.identity import SubjectReference
 from consent_service.vault import keys
 
 _PAGE: Final = 500
@@ -103,9 +104,11 @@ def gather(session: Session, *, about: About, reason: str, actor: Actor, at: dat
 def person_of(session: Session, *, about: About, at: datetime) -> str | None:
     """Return whom a bundle is about; None where a declaration waits and nobody is known yet.
 
-    Raises ConsentUnknownError, also for a declaration outside the purposes.
+    Raises SubjectUnknownError, and ConsentUnknownError also for a declaration outside the purposes.
     """
     if about.subject_id is not None:
+        if identity.find_subject(session, SubjectReference(id=about.subject_id)) is None:
+            raise SubjectUnknownError
         return members.survivor_of(session, about.subject_id)
     return next((each.subject_id for each in _declarations(session, about, at)), None)
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy.orm import Session
 
+from consent_service import identifiers
 from consent_service.audit import log_bundles, trail
 from consent_service.audit.log_bundles import BundleFile, SignedLog
 from consent_service.audit.logs import Place
@@ -22,7 +23,7 @@ from consent_service.consent import proof_document, receipt
 from consent_service.consent.entries import RecordedEntry
 from consent_service.consent.proof_document import PrintedEvidence
 from consent_service.consent.records import ConsentRecord
-from consent_service.errors import ConsentUnknownError, KeyDestroyedError, SubjectUnknownError
+from consent_service.errors import ConsentUnknownError, KeyDestroyedError
 from consent_service.exports import jobs
 from consent_service.exports.jobs import ExportState
 from consent_service.exports.making import Step, Wanted
@@ -32,8 +33,6 @@ from consent_service.registry.boxes import ShownBox
 from consent_service.registry.controllers import Controller
 from consent_service.rights import bundle_facts, bundle_readme
 from consent_service.rights.bundle_facts import About, BundledConsent, BundleFacts, LoggedEntry
-from consent_service.subjects import identity
-from consent_service.subjects.identity import SubjectReference
 from consent_service.vault import keys
 
 FORMAT: Final = "bundle"
@@ -88,11 +87,7 @@ def ask(session: Session, *, about: About, actor: Actor, at: datetime) -> str:
     It is sealed under the key of its person and goes with it; that of an erased person holds nothing but proofs. Raises
     SubjectUnknownError.
     """
-    named_person = about.subject_id and SubjectReference(id=about.subject_id)
-    if named_person and identity.find_subject(session, named_person) is None:
-        raise SubjectUnknownError
-    person = bundle_facts.person_of(session, about=about, at=at)
-    is_opened = person is not None and keys.has_subject_key(session, subject_id=person)
+    person = _sealed_for(session, about, at)
     named = {"subject_id": about.subject_id, "consent_id": about.consent_id}
     return jobs.ask(
         session,
@@ -107,8 +102,33 @@ def ask(session: Session, *, about: About, actor: Actor, at: datetime) -> str:
         file_name=f"evidence-{about.consent_id or about.subject_id}.zip",
         actor=actor,
         at=at,
-        subject_id=person if is_opened else None,
+        subject_id=person,
     )
+
+
+def note_asked(
+    session: Session, *, said: Mapping[str, Any], actor: Actor, at: datetime, about: About | None = None
+) -> None:
+    """Write down that a bundle is made where it was asked for, without a job; `about` is the one it is about.
+
+    Raises SubjectUnknownError and ConsentUnknownError.
+    """
+    export_id = identifiers.new_id("exp", at=at)
+    trail.record(
+        session,
+        type="log.exported",
+        at=at,
+        actor=actor,
+        stream=f"export:{export_id}",
+        payload={"export": export_id, "kind": "audit", "format": FORMAT, **said},
+        subject_id=None if about is None else _sealed_for(session, about, at),
+    )
+
+
+def _sealed_for(session: Session, about: About, at: datetime) -> str | None:
+    """Return whose key a bundle and what is said of it are sealed under; None where it is gone."""
+    person = bundle_facts.person_of(session, about=about, at=at)
+    return person if person is not None and keys.has_subject_key(session, subject_id=person) else None
 
 
 def make(session: Session, *, wanted: Wanted, place: Mapping[str, Any] | None, at: datetime, public_url: str) -> Step:
