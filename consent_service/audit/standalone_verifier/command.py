@@ -20,6 +20,7 @@ Ends with 0 where all is well, 1 where nothing could be verified, 2 for wrong op
 import argparse
 import contextlib
 import json
+import re
 import sys
 import time
 import zipfile
@@ -160,7 +161,7 @@ def _time(seconds: int) -> str:
 
 def _print(line: str) -> None:
     # What a bundle says may hold characters that would steer a terminal.
-    print("".join(each if each.isprintable() or each == "\n" else "?" for each in line))
+    print(re.sub(r"[^ -~\n]", "?", line))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,12 +171,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.checkpoint = [kept_checkpoint(path) for path in chosen.checkpoint]
         audit = Audit(Bundle(chosen.bundle), chosen)
         audit.run()
-    except zipfile.BadZipFile:
-        problem = "it is no zip, or one that was cut off"
+    except (zipfile.BadZipFile, NotImplementedError):
+        problem = "it is no zip, or one that was cut off or changed"
     except FindingError as error:
         problem = error.args[1]
     except OSError as error:
         problem = error.strerror or str(error)
+    except KeyboardInterrupt:
+        problem = "it was stopped"
     else:
         told = result(audit, is_pinned=bool(chosen.vkey))
         if chosen.json:

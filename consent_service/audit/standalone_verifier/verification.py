@@ -80,6 +80,8 @@ class Audit:
             self.findings.epoch = epoch.number
             (self._prove if self._is_evidence else self._rebuild)(epoch)
         self.entries.finish()
+        if self._told_at != self._begun:
+            print(file=sys.stderr)
 
     def _read_epoch(self, number: int) -> Epoch:
         folder = f"log/e{number}/"

@@ -97,7 +97,19 @@ class TestZips:
             packed.write_bytes(data[:end])
 
             assert command.main([str(packed), *OPTIONS]) == 1
-            assert "it is no zip, or one that was cut off" in capsys.readouterr().err
+            assert "it is no zip, or one that was cut off or changed" in capsys.readouterr().err
+
+    def test_a_zip_of_a_later_kind_is_no_bundle(
+        self, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        packed = bundles.as_zip(whole, tmp_path / "bundle.zip")
+        data = bytearray(packed.read_bytes())
+        # Behind the signature of the first entry of the directory stands the version of zip that it needs.
+        data[data.index(b"PK\x01\x02") + 6] = 255
+        packed.write_bytes(bytes(data))
+
+        assert command.main([str(packed), *OPTIONS]) == 1
+        assert capsys.readouterr().out == ""
 
     def test_a_zip_with_a_file_twice_is_refused(
         self, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
