@@ -38,7 +38,7 @@ REFUSALS: Final = frozenset(
         # One field or the clock decides what another may be.
         *("before_from", "before_the_sale", "in_the_future", "not_before_the_end", "same_subject", "source_missing"),
         *("missing", "not_together", "double_opt_in_required", "explicit_consent_required", "form_missing"),
-        *("repeated", "contact_point_required"),
+        *("repeated", "contact_point_required", "one_of", "only_of_a_bundle", "not_of_a_bundle"),
         # Drafts of notices and forms are read by the registry's own rules, which name each language and channel.
         *("invalid", "unknown_field"),
         # A query has a grammar of its own.

@@ -1,8 +1,13 @@
 """A file that was asked for is made once, whoever dies meanwhile, kept sealed for seven days, and gone then."""
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,6 +26,7 @@ from consent_service.exports.making import Step, Wanted
 from tests.acts import KARI, Stage
 from tests.builders import NOON
 
+ROOT = Path(__file__).resolve().parents[3]
 WEEK = timedelta(days=7)
 PART = b"0123456789abcdef" * 8192 * 3
 PARTS = 4
@@ -139,6 +145,33 @@ class TestMaking:
 
         assert (still_leased.status, still_leased.done) == ("running", 2)
         assert maker.steps == [0, 1, 2, 2, 3]
+        assert content(database, controller, state(database, controller, export_id)) == whole()
+
+    def test_not_even_a_worker_that_is_killed_in_the_middle_of_a_step(
+        self,
+        database: Database,
+        worker_database: Database,
+        worker_url: str,
+        keys_dir: Path,
+        controller: str,
+        maker: Counting,
+        at_noon: time_machine.Traveller,
+    ) -> None:
+        export_id = ask(database, controller)
+        killed = subprocess.run(
+            [sys.executable, "-m", "tests.functional.exports.killed_worker"],
+            env={**os.environ, "DATABASE_URL_WORKER": worker_url, "CONSENT_KEYS": str(keys_dir)},
+            cwd=ROOT,
+            check=False,
+        )
+        half = state(database, controller, export_id)
+        at_noon.shift(jobs.LEASE)
+
+        ExportMaking({"audit": maker})(worker_database, NOON)
+
+        assert killed.returncode == -signal.SIGKILL
+        assert (half.status, half.done) == ("running", 2)
+        assert maker.steps == [2, 3]
         assert content(database, controller, state(database, controller, export_id)) == whole()
 
     def test_whoever_was_overtaken_writes_nothing(
