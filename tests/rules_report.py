@@ -68,9 +68,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class) -> Generator[None, Found, Found]:
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> Generator[None, Found, Found]:
     """Note on each test the rules that it names; one that does not exist is an error of the file."""
     found = yield
+    if isinstance(found, pytest.Collector) and _is_long(obj) and not collector.config.getoption("--long"):
+        # Making its tests can take long already, and every run would wait for that.
+        return None
     known = read_rules()
     for item in found if isinstance(found, list) else [found]:
         if not isinstance(item, pytest.Item):
@@ -135,6 +138,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         missing = [rule.id for rule in of_severity if rule.id not in proved and rule.id not in outcomes.broken]
         if missing:
             terminalreporter.line(f"  not proved: {', '.join(missing)}")
+
+
+def _is_long(obj: object) -> bool:
+    marks = getattr(obj, "pytestmark", ())
+    return any(mark.name == "long" for mark in marks)
 
 
 def _rules_of(item: pytest.Item) -> list[str]:
