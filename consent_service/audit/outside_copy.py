@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from consent_service.audit.merkle import TILE_WIDTH
 from consent_service.audit.tiles import Place
 from consent_service.errors import LogCopyError, LogRefusedError, TileInvalidError
 
@@ -83,12 +84,13 @@ class LogCopy:
         """
         path = self.folder / place.path
         partial = path.parent if path.parent.name.endswith(".p") else path.with_name(f"{path.name}.p")
-        with _speaking():
-            for width in range(1, place.width):
-                (partial / str(width)).unlink(missing_ok=True)
-            # What another publisher is writing there keeps the folder.
-            with contextlib.suppress(OSError):
-                partial.rmdir()
+        with _speaking(), contextlib.suppress(FileNotFoundError):
+            for older in list(partial.iterdir()):
+                if older.name.isdigit() and int(older.name) < place.width:
+                    older.unlink(missing_ok=True)
+            if place.width == TILE_WIDTH:
+                with contextlib.suppress(OSError):
+                    partial.rmdir()
 
     def keep_of_day(self, day: date, note: str) -> None:
         """Keep the first head of each day for ever, for whoever asks whether the log only grew."""

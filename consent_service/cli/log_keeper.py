@@ -225,7 +225,9 @@ class Keeper:
             is_connecting = isinstance(error, OperationalError) and error.statement is None
             if isinstance(error, DBAPIError) and (error.connection_invalidated or is_connecting):
                 raise
-            known.put_off(work, controller_id, seconds=REFUSED_SECONDS)
+            # Another keeper may hold a row; what cannot be read stays so until somebody mends it.
+            seconds = _AWAY_SECONDS if isinstance(error, OperationalError) else REFUSED_SECONDS
+            known.put_off(work, controller_id, seconds=seconds)
             _log.error("log_failed", controller_id=controller_id, **log_lines.describe(error))
 
     def _forget(self) -> None:
