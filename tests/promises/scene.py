@@ -27,7 +27,7 @@ from consent_service.server import Server
 from tests.promises import served
 from tests.promises.world import Person
 
-#: Nobody waits for a lock for longer than this in a test; in service it is two seconds.
+#: Nobody waits for a lock for longer than this in a test; in service it is two seconds, or ten.
 HURRIED_MS: Final = 20
 
 STREAM: Final = "/v1/checks/stream?purpose=newsletter&channel=email"
@@ -99,6 +99,7 @@ class Scene:
         """Make the parts of a process that waits for nobody."""
         made = self.another(**db_session.engine_options(lock_timeout_ms=HURRIED_MS))
         made.direct = DirectConnections(self.engines[-1], statement_timeout_ms=HURRIED_MS)
+        made.direct_many = DirectConnections(self.engines[-1], statement_timeout_ms=HURRIED_MS)
         return made
 
     @contextlib.contextmanager
