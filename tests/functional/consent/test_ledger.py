@@ -139,10 +139,11 @@ class TestState:
                 "      OR data_type = 'boolean')"
             ).fetchall()
 
-        # Booleans are settings, flags of an act, or what a check once answered; no person's status is among them.
+        # Booleans are settings, flags of an act, or what a check once answered; an export's status is how far a file is; no person's is among them.
         assert {table for table, _ in found} <= {
             "controller",
             "customer_relation",
+            "export",
             "decision",
             "decision_answer",
             "former_purpose_settings",
