@@ -5,6 +5,7 @@ The controller must prove the individual act and not the set-up of a web site (G
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -26,6 +27,7 @@ from consent_service.registry.forms import ShownBox
 from consent_service.vault import keys
 
 TRACE_MONTHS: Final = 12
+_SALT_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,14 @@ class ActEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptEvidence:
+    """Evidence that was sealed, and the SHA-256 of its statement (hex), by which the audit log commits to it."""
+
+    evidence_id: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedEvidence:
     """The evidence of a declaration in clear; whoever gets this has been written into the audit log."""
 
@@ -75,12 +85,12 @@ def record(
     box: ShownBox | None,
     acts: Mapping[str, ActEvidence],
     at: datetime,
-) -> str:
-    """Seal the evidence of one declaration and return its id (`evd_…`).
+) -> KeptEvidence:
+    """Seal the evidence of one declaration; the caller names its hash in the act's audit entry.
 
     `box` is what was shown at the box, word for word, and is kept with its hash; `acts` names each act that made up
     the declaration, such as `submission` and `confirmation`. Traces are kept for twelve months, and not at all where
-    the controller says so.
+    the controller says so; they are not under the hash, for they go earlier.
     """
     evidence_id = identifiers.new_id("evd", at=at)
     session.execute(
@@ -98,13 +108,15 @@ def record(
         "shown_sha256": None if shown is None else shown_sha256(shown),
         "checked_by_default": False,
         "acts": {name: _without_trace(act) for name, act in acts.items()},
+        # Without it, whoever sees the hash alone could try what few things a statement may say.
+        "salt": secrets.token_hex(_SALT_BYTES),
     }
     _add_part(session, evidence_id, subject_id, part="statement", content=statement, delete_after=None)
     trace = {name: _trace(act) for name, act in acts.items() if act.ip or act.user_agent}
     if trace and controllers.get(session).keeps_traces:
         until = ledger.add_months(at, TRACE_MONTHS)
         _add_part(session, evidence_id, subject_id, part="trace", content=trace, delete_after=until)
-    return evidence_id
+    return KeptEvidence(evidence_id, _sha256(statement))
 
 
 def reveal(session: Session, *, consent_id: str, reason: str, actor: Actor, at: datetime) -> tuple[OpenedEvidence, ...]:
@@ -157,7 +169,18 @@ def _as_json(box: ShownBox) -> dict[str, Any]:
 def _without_trace(act: ActEvidence) -> dict[str, Any]:
     document = as_document(act)
     del document["ip"], document["user_agent"]
+    # Whole numbers have one spelling in canonical JSON, without a point.
+    document["signals"] = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in act.signals.items()
+    }
     return document
+
+
+def _sha256(statement: Mapping[str, Any]) -> str:
+    # Signals hold fractions of a second, which canonical_json refuses; Python spells such numbers as RFC 8785 does.
+    text = json.dumps(statement, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _trace(act: ActEvidence) -> dict[str, str | None]:

@@ -84,7 +84,7 @@ def _give_one(
     if each.confirmation == "email":
         mailed_at = waiting.mail_accepted_at
         submission = submission.with_signals(mail_accepted_at=mailed_at.isoformat() if mailed_at else None)
-    evidence_id = evidence.record(
+    kept = evidence.record(
         session,
         subject_id=series.subject_id,
         consent_id=each.consent_id,
@@ -105,7 +105,8 @@ def _give_one(
             reason="confirmed",
             notice_id=each.box.notice_id,
             language=waiting.origin.language,
-            evidence_id=evidence_id,
+            evidence_id=kept.evidence_id,
+            evidence_sha256=kept.sha256,
             confirmed_at=at,
             valid_for_months=each.box.valid_for_months,
             source=waiting.origin.source,

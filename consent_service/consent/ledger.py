@@ -58,6 +58,7 @@ class Act:
     notice_id: str | None = None
     language: str | None = None
     evidence_id: str | None = None
+    evidence_sha256: str | None = None
     confirmed_at: datetime | None = None
     valid_for_months: int | None = None
     counts_from_report: bool = False
@@ -97,6 +98,7 @@ def append(session: Session, *, series: Series, act: Act, actor: Actor, at: date
             "channel": series.channel,
             "notice": act.notice_id,
             "evidence": act.evidence_id,
+            "evidence_sha256": act.evidence_sha256,
             "legal_basis": act.legal_basis,
             "grade": act.evidence_grade,
             "effective_at": effective_at.isoformat(),

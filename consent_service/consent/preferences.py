@@ -170,7 +170,7 @@ def _give(
     owner, point_id = (point.subject_id, point.id) if point else (visitor.subject_id, None)
     series = Series(owner, point_id, purpose.id, box.channel)
     consent_id = ledger.new_consent_id(at)
-    evidence_id = evidence.record(
+    kept = evidence.record(
         session, subject_id=owner, consent_id=consent_id, box=box, acts={"preference_centre": act}, at=at
     )
     ledger.append(
@@ -185,7 +185,8 @@ def _give(
             reason="preference_centre",
             notice_id=box.notice_id,
             language=language,
-            evidence_id=evidence_id,
+            evidence_id=kept.evidence_id,
+            evidence_sha256=kept.sha256,
             confirmed_at=at,
             valid_for_months=box.valid_for_months,
             age_at_least=age.declared(session, series),

@@ -98,6 +98,7 @@ def _piece(opened: OpenedEvidence) -> dict[str, Any]:
         "form_version": _first(acts, "form_version"),
         "language": _first(acts, "language"),
         "acts": {name: dict(act) for name, act in acts.items()},
+        "salt": statement.get("salt"),
         "events": _events(acts, opened.recorded_at),
         "trace": None if opened.trace is None else dict(opened.trace),
     }

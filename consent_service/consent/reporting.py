@@ -305,7 +305,7 @@ def _append(
     given = facts.is_given(session, series=series, at=moment or at, until=moment)
     consent_id = ledger.new_consent_id(at)
     noted = replace(act, form_id=report.form_id, form_version=report.form_version, language=report.language)
-    evidence_id = evidence.record(
+    kept = evidence.record(
         session, subject_id=owner, consent_id=consent_id, box=each.box, acts={"report": noted}, at=at
     )
     kind: Kind = ("renewed" if given else "given") if granted else ("withdrawn" if given else "refused")
@@ -321,7 +321,8 @@ def _append(
             reason="reported",
             notice_id=each.box.notice_id,
             language=report.language,
-            evidence_id=evidence_id,
+            evidence_id=kept.evidence_id,
+            evidence_sha256=kept.sha256,
             valid_for_months=each.purpose.valid_for_months if granted else None,
             counts_from_report=granted,
             source=Source(report.form_id, report.form_version, sources.key_of(actor), report.import_label),

@@ -166,9 +166,9 @@ def _end(
     # Appended also where the series is withdrawn already: a yes that is reported late must not slip in between two.
     latest = facts.latest_entry(session, where=facts.in_series(series))
     consent_id = latest.consent_id if latest is not None else ledger.new_consent_id(at)
-    evidence_id = None
+    kept = None
     if act is not None:
-        evidence_id = evidence.record(
+        kept = evidence.record(
             session,
             subject_id=series.subject_id,
             consent_id=consent_id,
@@ -186,7 +186,8 @@ def _end(
             evidence_grade="single_opt_in",
             occurred_at=act.occurred_at if act is not None else at,
             reason=reason,
-            evidence_id=evidence_id,
+            evidence_id=None if kept is None else kept.evidence_id,
+            evidence_sha256=None if kept is None else kept.sha256,
         ),
         actor=actor,
         at=at,

@@ -1,6 +1,8 @@
 """What people do in the tests of records and receipts: sign up, confirm, take back; and systems that report it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import select
@@ -44,10 +46,18 @@ def a_press(at: datetime) -> ActEvidence:
     return ActEvidence(method="email_link", act="button_pressed", occurred_at=at, ip=IP, user_agent=USER_AGENT)
 
 
-def sign_up(session: Session, shown: ShownForm, *, email: str = EMAIL, at: datetime = NOON) -> str:
+def sign_up(
+    session: Session,
+    shown: ShownForm,
+    *,
+    email: str = EMAIL,
+    at: datetime = NOON,
+    signals: Mapping[str, object] = MappingProxyType({}),
+) -> str:
     """Send a form with every box ticked, and return the id of its first declaration."""
     answer = SignupAnswer(email=fields.parse_email(email), phone=None, ticked=shown.boxes)
-    capture.record_signup(session, form=shown, answer=answer, submission=a_submission(at), actor=trail.SUBJECT, at=at)
+    submission = a_submission(at).with_signals(**signals)
+    capture.record_signup(session, form=shown, answer=answer, submission=submission, actor=trail.SUBJECT, at=at)
     request_id = newest_request(session)
     consent_id = session.scalar(
         select(RequestedConsent.consent_id)

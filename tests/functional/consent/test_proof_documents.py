@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from consent_service.audit import trail
 from consent_service.audit.models import AuditEntry
-from consent_service.consent import evidence, proof_document, receipt, replacement
+from consent_service.consent import evidence, log_queries, proof_document, receipt, replacement
 from consent_service.consent.evidence import OpenedEvidence
 from consent_service.crypto import canonical
 from consent_service.db.session import Database
@@ -79,6 +80,19 @@ def a_mailed_consent(session: Session, shown: ShownForm) -> str:
     return consent_id
 
 
+def logged(session: Session, query: str) -> Mapping[str, Any]:
+    """Return what the newest entry of the log says that a query finds."""
+    found = log_queries.page(session, asked=log_queries.read(session, query), limit=1)
+    return found.entries[0].found.payload or {}
+
+
+def statement_sha256(piece: Mapping[str, Any]) -> str:
+    """Hash what a piece of evidence says, as docs/audit-bundles.md tells a stranger to."""
+    said = {name: piece[name] for name in ("acts", "checked_by_default", "salt", "shown", "shown_sha256")}
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 class TestAsJson:
     @pytest.mark.rule("CAP-09")
     def test_it_proves_the_very_act(self, session: Session, shown: ShownForm) -> None:
@@ -110,6 +124,32 @@ class TestAsJson:
         assert piece["shown_sha256"] == hashlib.sha256(canonical.canonical_json(piece["shown"])).hexdigest()
         piece["shown"]["statement"] += " "
         assert piece["shown_sha256"] != hashlib.sha256(canonical.canonical_json(piece["shown"])).hexdigest()
+
+    @pytest.mark.rule("CAP-09", "LOG-12")
+    def test_the_log_commits_to_the_words_and_the_act(self, session: Session, shown: ShownForm) -> None:
+        signals = {"seconds_open": 12.0, "idle": 0.4}
+        consent_id = acts.sign_up(session, shown, signals=signals)
+        acts.confirm(session)
+        acts.take_back(session, at=LATER)
+        given, withdrawn = logged(session, "action:consent.given"), logged(session, "action:consent.withdrawn")
+
+        pieces = json.loads(json.dumps(proof_document.as_json(reveal(session, consent_id))))["evidence"]
+
+        assert [statement_sha256(each) for each in pieces] == [given["evidence_sha256"], withdrawn["evidence_sha256"]]
+        pieces[0]["shown"]["statement"] += " "
+        pieces[1]["acts"]["withdrawal"]["method"] = "phone"
+        assert statement_sha256(pieces[0]) != given["evidence_sha256"]
+        assert statement_sha256(pieces[1]) != withdrawn["evidence_sha256"]
+
+    def test_no_two_statements_have_the_same_hash(self, session: Session, shown: ShownForm) -> None:
+        consent_id = acts.a_given_consent(session, shown)
+        acts.take_back(session, at=LATER)
+        pieces = proof_document.as_json(reveal(session, consent_id))["evidence"]
+
+        salts = {each["salt"] for each in pieces}
+
+        assert len(salts) == 2
+        assert all(len(each) == 32 for each in salts)
 
     @pytest.mark.rule("CAP-09")
     def test_the_words_stay_after_notice_and_form_have_changed(
