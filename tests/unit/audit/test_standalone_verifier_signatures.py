@@ -135,6 +135,19 @@ class TestIsSigned:
 
         assert not any(tried)
 
+    def test_a_point_has_one_spelling(self) -> None:
+        spelled = []
+        for y in range(2, 19):
+            try:
+                signatures.read_point(y.to_bytes(32, "little"))
+            except ValueError:
+                continue
+            spelled.append(y)
+            with pytest.raises(ValueError, match="no point"):
+                signatures.read_point((y + signatures.P).to_bytes(32, "little"))
+
+        assert len(spelled) > 4
+
     def test_it_refuses_what_is_no_point_of_the_curve(self) -> None:
         key = Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)
         refused = 0

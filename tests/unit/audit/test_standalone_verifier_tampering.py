@@ -58,6 +58,18 @@ def _write(name: str, text: str) -> Tamper:
     return lambda folder: (folder / name).write_text(text, "utf-8")
 
 
+def _append(name: str, text: str) -> Tamper:
+    return lambda folder: (folder / name).write_text((folder / name).read_text("utf-8") + text, "utf-8")
+
+
+def _shorten(name: str) -> Tamper:
+    def tamper(folder: Path) -> None:
+        head, hashes, note = (folder / name).read_text("utf-8").partition("index 3\n")
+        (folder / name).write_text(head + hashes + note.partition("\n")[2], "utf-8")
+
+    return tamper
+
+
 def _remove(name: str) -> Tamper:
     return lambda folder: (folder / name).unlink()
 
@@ -238,6 +250,9 @@ TAMPERED_EVIDENCE: dict[str, tuple[Tamper, str]] = {
     "an entry stands behind the end": (_replace(PROOF, b"index 3\n", b"index 903\n"), "proof_invalid"),
     "an entry is missing": (_remove(PROVED), "truncated"),
     "a proof is missing": (_remove(PROOF), "entry_extra"),
+    "a proof is too long": (_replace(PROOF, b"=\n\n", f"=\n{'A' * 43}=\n\n".encode()), "proof_invalid"),
+    "a proof is too short": (_shorten(PROOF), "proof_invalid"),
+    "growth is shown with more": (_append("log/e1/consistency/100.txt", "A" * 43 + "=\n"), "not_append_only"),
     "growth is not shown": (_remove("log/e1/consistency/100.txt"), "truncated"),
     "growth is shown by nothing": (_write("log/e1/consistency/100.txt", ""), "not_append_only"),
     "growth of nothing is shown": (_write("log/e1/consistency/101.txt", ""), "entry_extra"),
