@@ -69,6 +69,7 @@ class PrintedEntry:
     at: datetime
     actor: str | None
     about: str | None
+    about_language: str | None
     place: Place | None
     status: str
 
@@ -249,7 +250,7 @@ def _covers(
     """Give the cover in every language; the first one is the index."""
     first = catalogues.offered()[0]
     pages = [(code, "index.html" if code == first else f"index.{code}.html") for code in catalogues.offered()]
-    titles = {each.record.purpose_id: _title(each) for each in facts.consents}
+    titles = {each.record.purpose_id: (_title(each), each.record.language) for each in facts.consents}
     lines = [_line(each, places[each.found.entry_id], titles) for each in facts.entries]
     for code, path in pages:
         html = rendering.render(
@@ -285,8 +286,8 @@ def _title(consent: BundledConsent) -> str:
     return consent.record.purpose if consent.box is None else consent.box.title
 
 
-def _line(entry: LoggedEntry, place: Place | None, titles: Mapping[str, str]) -> PrintedEntry:
+def _line(entry: LoggedEntry, place: Place | None, titles: Mapping[str, tuple[str, str | None]]) -> PrintedEntry:
     found = entry.found
     status = found.payload_status if entry.is_shown or found.payload_status != "opened" else "withheld"
-    about = titles.get(found.purpose_id or "")
-    return PrintedEntry(found.entry_id, found.type, found.occurred_at, found.actor, about, place, status)
+    about, language = titles.get(found.purpose_id or "", (None, None))
+    return PrintedEntry(found.entry_id, found.type, found.occurred_at, found.actor, about, language, place, status)
