@@ -21,7 +21,6 @@ from consent_service.errors import ConsentServiceError
 from consent_service.exports import files, jobs
 from consent_service.exports.jobs import Claimed
 from consent_service.exports.making import Maker
-from consent_service.registry import controllers
 
 #: How long one round works on the exports of one controller, in seconds; then the other housekeeping has its turn.
 SLICE_SECONDS: Final = 1.0
@@ -42,15 +41,14 @@ class ExportMaking:
         self._hashing: dict[str, _Hashing] = {}
 
     def __call__(self, database: Database, at: datetime) -> None:
-        """Work on every controller's exports for one round."""
-        del at
+        """Work on the exports of every controller that has some, for one round."""
         with database.platform_transaction() as session:
-            directory = controllers.list_directory(session)
-        for row in directory:
+            waiting = jobs.list_waiting_controllers(session, at=at)
+        for controller_id in waiting:
             try:
-                self._work(database, row.controller_id)
+                self._work(database, controller_id)
             except (DBAPIError, ClaimLostError) as error:
-                _log.warning("sweep_failed", controller_id=row.controller_id, error=type(error).__name__)
+                _log.warning("sweep_failed", controller_id=controller_id, error=type(error).__name__)
 
     def _work(self, database: Database, controller_id: str) -> None:
         until = time.monotonic() + self._slice_seconds

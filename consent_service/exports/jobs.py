@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -145,6 +145,11 @@ def get(session: Session, *, export_id: str, at: datetime) -> ExportState:
     )
 
 
+def list_waiting_controllers(session: Session, *, at: datetime) -> tuple[str, ...]:
+    """Return the controllers that have an export which nobody works on; needs the worker's login."""
+    return tuple(session.scalars(select(Export.controller_id).where(_is_free(at)).distinct()))
+
+
 def claim(session: Session, *, kinds: Collection[str], at: datetime) -> Claimed | None:
     """Take the export of the controller that is least far, of those that nobody works on; commit before working on it.
 
@@ -152,13 +157,7 @@ def claim(session: Session, *, kinds: Collection[str], at: datetime) -> Claimed 
     """
     row = session.scalar(
         select(Export)
-        .where(
-            Export.controller_id == controller_of(session),
-            Export.status.in_(_UNFINISHED),
-            Export.kind.in_(kinds),
-            Export.expires_at > at,
-            or_(Export.locked_until.is_(None), Export.locked_until <= at),
-        )
+        .where(Export.controller_id == controller_of(session), Export.kind.in_(kinds), _is_free(at))
         .order_by(Export.done, Export.created_at, Export.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -262,15 +261,6 @@ def put_off(session: Session, *, claimed: Claimed, failure: str, at: datetime) -
         _change(session, claimed.wanted.export_id, locked_until=at + _RETRY_AFTER)
 
 
-def count_waiting(session: Session) -> int:
-    """Count the exports of this controller that are not made yet."""
-    return session.execute(
-        select(func.count())
-        .select_from(Export)
-        .where(Export.controller_id == controller_of(session), Export.status.in_(_UNFINISHED))
-    ).scalar_one()
-
-
 def _change(session: Session, export_id: str, **values: object) -> None:
     session.execute(
         update(Export).where(_is(session, export_id)).values(**values).execution_options(synchronize_session=False)
@@ -279,6 +269,15 @@ def _change(session: Session, export_id: str, **values: object) -> None:
 
 def _is(session: Session, export_id: str) -> ColumnElement[bool]:
     return and_(Export.controller_id == controller_of(session), Export.id == export_id)
+
+
+def _is_free(at: datetime) -> ColumnElement[bool]:
+    """Hold where an export is not made yet, may still be, and nobody works on it."""
+    return and_(
+        Export.status.in_(_UNFINISHED),
+        Export.expires_at > at,
+        or_(Export.locked_until.is_(None), Export.locked_until <= at),
+    )
 
 
 def _is_claim(session: Session, claimed: Claimed) -> ColumnElement[bool]:

@@ -21,6 +21,7 @@ OWN_ROWS = "(controller_id = (NULLIF(current_setting('app.controller'::text, tru
 UNIQUE_EVERYWHERE = {"secret_hash", "seq"}
 #: Worker and sequencer find what is due before they know whose it is.
 MORE_POLICIES = {
+    ("public.export", "worker_sees_waiting", ROLES.worker),
     ("public.outbox_message", "worker_sees_all", ROLES.worker),
     ("audit.queue", "sequencer_sees_all", ROLES.sequencer),
     ("audit.tree", "sequencer_sees_all", ROLES.sequencer),

@@ -16,13 +16,13 @@ import pytest
 import time_machine
 
 from consent_service import app as composition
+from consent_service import clock
 from consent_service.cli.export_maker import ExportMaking
 from consent_service.config import Settings
 from consent_service.db.session import Database
 from consent_service.rights import audit_export
 from tests import builders
 from tests.audit_logs import LogKeeper
-from tests.builders import NOON
 from tests.functional.api.conftest import KARI, System, key_with
 
 UNKNOWN = "exp_" + "0" * 26
@@ -41,7 +41,7 @@ def now(clock: time_machine.Traveller) -> time_machine.Traveller:
 def make(worker_database: Database, settings: Settings) -> Make:
     """Let the worker make what was asked for."""
     job = ExportMaking(composition.export_makers(settings))
-    return lambda: job(worker_database, NOON)
+    return lambda: job(worker_database, clock.now())
 
 
 @pytest.fixture

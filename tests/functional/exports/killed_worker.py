@@ -10,6 +10,7 @@ from typing import Any
 import time_machine
 from sqlalchemy.orm import Session
 
+from consent_service import clock
 from consent_service.cli.export_maker import ExportMaking
 from consent_service.crypto import keyring
 from consent_service.db.session import Database, make_engine
@@ -35,4 +36,4 @@ if __name__ == "__main__":
         make_engine(os.environ["DATABASE_URL_WORKER"]), keyring.load_keyring(Path(os.environ["CONSENT_KEYS"]))
     )
     with time_machine.travel(NOON, tick=False):
-        ExportMaking({"audit": Killed()})(database, NOON)
+        ExportMaking({"audit": Killed()})(database, clock.now())

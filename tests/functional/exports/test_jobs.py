@@ -15,6 +15,7 @@ import pytest
 import time_machine
 from sqlalchemy.orm import Session
 
+from consent_service import clock
 from consent_service.audit import trail
 from consent_service.cli import retention
 from consent_service.cli.export_maker import ExportMaking
@@ -99,7 +100,7 @@ class TestMaking:
         export_id = ask(database, controller)
         waiting = state(database, controller, export_id)
 
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
 
         ready = state(database, controller, export_id)
         assert (waiting.status, waiting.done, waiting.total) == ("queued", 0, None)
@@ -116,7 +117,7 @@ class TestMaking:
 
         seen = []
         for _ in range(30):
-            job(worker_database, NOON)
+            job(worker_database, clock.now())
             seen.append(state(database, controller, export_id))
 
         assert {each.status for each in seen} == {"running", "ready"}
@@ -135,13 +136,13 @@ class TestMaking:
         export_id = ask(database, controller)
         maker.breaks_at = {2: KeyboardInterrupt()}  # type: ignore[dict-item] # as near as a test comes to kill -9
         with pytest.raises(KeyboardInterrupt):
-            ExportMaking({"audit": maker})(worker_database, NOON)
+            ExportMaking({"audit": maker})(worker_database, clock.now())
 
         other = ExportMaking({"audit": maker})
-        other(worker_database, NOON)
+        other(worker_database, clock.now())
         still_leased = state(database, controller, export_id)
         at_noon.shift(jobs.LEASE)
-        other(worker_database, NOON)
+        other(worker_database, clock.now())
 
         assert (still_leased.status, still_leased.done) == ("running", 2)
         assert maker.steps == [0, 1, 2, 2, 3]
@@ -167,7 +168,7 @@ class TestMaking:
         half = state(database, controller, export_id)
         at_noon.shift(jobs.LEASE)
 
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
 
         assert killed.returncode == -signal.SIGKILL
         assert (half.status, half.done) == ("running", 2)
@@ -204,13 +205,34 @@ class TestMaking:
         assert {one.wanted.export_id, two.wanted.export_id} == {first, second}
         assert none is None
 
+    def test_every_controller_that_waits_has_its_turn(
+        self,
+        database: Database,
+        worker_database: Database,
+        controller: str,
+        other_controller: str,
+        maker: Counting,
+    ) -> None:
+        exports = {each: ask(database, each, word=each) for each in (controller, other_controller)}
+        with worker_database.platform_transaction() as session:
+            waiting = jobs.list_waiting_controllers(session, at=NOON)
+        with database.platform_transaction() as session:
+            seen_by_the_web_server = jobs.list_waiting_controllers(session, at=NOON)
+
+        ExportMaking({"audit": maker})(worker_database, NOON)
+
+        assert sorted(waiting) == sorted(exports)
+        assert seen_by_the_web_server == ()
+        for each, export_id in exports.items():
+            assert content(database, each, state(database, each, export_id)) == whole(each)
+
     def test_what_can_never_be_made_has_failed_with_a_code(
         self, database: Database, worker_database: Database, controller: str, maker: Counting
     ) -> None:
         export_id = ask(database, controller)
         maker.breaks_at = {1: ConsentUnknownError()}
 
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
 
         found = state(database, controller, export_id)
         assert (found.status, found.failure) == ("failed", "consent_unknown")
@@ -227,13 +249,13 @@ class TestMaking:
         maker.breaks_at = {1: RuntimeError()}
         job = ExportMaking({"audit": maker})
         for _ in range(2):
-            job(worker_database, NOON)
+            job(worker_database, clock.now())
             at_noon.shift(timedelta(minutes=1))
 
         unlucky = ask(database, controller, word="unlucky")
         for _ in range(jobs.MOST_ATTEMPTS + 1):
             maker.breaks_at = {1: RuntimeError()}
-            job(worker_database, NOON)
+            job(worker_database, clock.now())
             at_noon.shift(timedelta(minutes=1))
 
         found = state(database, controller, unlucky)
@@ -259,7 +281,7 @@ class TestMaking:
     ) -> None:
         ask(database, controller)
         before = count(superuser_url, "audit.entry WHERE type = 'log.exported'")
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
 
         assert (before, count(superuser_url, "audit.entry WHERE type = 'log.exported'")) == (1, 2)
 
@@ -269,7 +291,7 @@ class TestAtRest:
         self, database: Database, worker_database: Database, controller: str, maker: Counting, superuser_url: str
     ) -> None:
         ask(database, controller, word="glacier")
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
 
         with psycopg.connect(superuser_url) as connection:
             chunks = connection.execute("SELECT sealed FROM export_chunk").fetchall()
@@ -285,7 +307,7 @@ class TestAtRest:
         given = stage.give(stage.form(("newsletter", "email")), ("newsletter", "email"), email=KARI)
         assert given.subject_id is not None
         export_id = ask(stage.database, stage.controller_id, subject_id=given.subject_id)
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
         found = state(stage.database, stage.controller_id, export_id)
 
         with psycopg.connect(superuser_url) as connection:
@@ -314,7 +336,7 @@ class TestRetention:
         superuser_url: str,
     ) -> None:
         export_id = ask(database, controller)
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
         before = count(superuser_url, "export_chunk")
 
         retention.run(retention_database, decision_log_months=24, at=NOON + WEEK - timedelta(microseconds=1))
@@ -330,7 +352,7 @@ class TestRetention:
         self, database: Database, worker_database: Database, controller: str, maker: Counting
     ) -> None:
         export_id = ask(database, controller)
-        ExportMaking({"audit": maker})(worker_database, NOON)
+        ExportMaking({"audit": maker})(worker_database, clock.now())
 
         assert state(database, controller, export_id, NOON + WEEK).status == "expired"
 
