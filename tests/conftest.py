@@ -6,8 +6,9 @@ controller named *noise*: a query that forgets its controller finds too much.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import hypothesis
 import psycopg
@@ -40,6 +41,7 @@ DATABASE = "consent"
 PASSWORD = "known-to-everybody"
 
 
+T = TypeVar("T")
 Lending = Callable[[str], AbstractContextManager[Engine]]
 
 
@@ -49,6 +51,7 @@ class Cluster:
 
     superuser_url: str
     beginning: Beginning | None = None
+    worlds: dict[str, tuple[Beginning, Any]] = field(default_factory=dict)
 
     def url(self, *, login: str) -> str:
         """Return the URL of the database for one of the logins."""
@@ -87,10 +90,25 @@ class Cluster:
         assert self.beginning is not None
         self.beginning.restore()
 
+    def world(self, name: str, build: Callable[[], T]) -> T:
+        """Return what `build` returned the first time, with the database as it was after that.
+
+        For content that takes long to make and that many tests begin with; all of it is to come from `build`, and
+        nothing outside the database may have changed with it.
+        """
+        if name in self.worlds:
+            content, built = self.worlds[name]
+            content.restore()
+            return cast("T", built)
+        made = build()
+        self.worlds[name] = beginning.take_down(self.database_url), made
+        return made
+
     def hang_up(self) -> None:
         """Close what is still open to the database."""
-        if self.beginning is not None:
-            self.beginning.hang_up()
+        for content in [self.beginning, *(content for content, _ in self.worlds.values())]:
+            if content is not None:
+                content.hang_up()
 
     def _migrate(self) -> None:
         url = self.url(login=OWNER)

@@ -30,6 +30,7 @@ from consent_service.vault import keys
 from tests import busy_person
 from tests.acts import Stage, contact
 from tests.builders import KARI, NOON, OLA
+from tests.conftest import Cluster
 
 SIGNER_SEED: Final = bytes(range(32))
 TABLES: Final = (
@@ -69,9 +70,24 @@ class Erased:
 
 @pytest.fixture
 def erased(
-    database: Database, controller: str, sequencer_database: Database, retention_database: Database, superuser_url: str
+    cluster: Cluster,
+    database: Database,
+    controller: str,
+    sequencer_database: Database,
+    retention_database: Database,
+    superuser_url: str,
 ) -> Erased:
     """Let two people do a good deal each, and erase the first; some of it is in the log before, some comes after."""
+
+    def build() -> Erased:
+        return _erase(database, controller, sequencer_database, retention_database, superuser_url)
+
+    return cluster.world("a person was erased", build)
+
+
+def _erase(
+    database: Database, controller: str, sequencer_database: Database, retention_database: Database, superuser_url: str
+) -> Erased:
     form = busy_person.a_form(Stage(database, controller))
     others = _all_entries(superuser_url)
     kari = busy_person.live(database, controller, form, email=KARI)
