@@ -139,7 +139,8 @@ class TestState:
                 "      OR data_type = 'boolean')"
             ).fetchall()
 
-        # Booleans are settings, flags of an act, or what a check once answered; an export's status is how far a file is; no person's is among them.
+        # Booleans are settings, flags of an act, or what a check once answered; an export's status is how far its file
+        # is. No person's status is among them.
         assert {table for table, _ in found} <= {
             "controller",
             "customer_relation",
