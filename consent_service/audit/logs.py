@@ -28,6 +28,9 @@ from consent_service.errors import LogUnknownError, TileInvalidError
 #: Whose log holds what concerns the whole installation; no controller has this id.
 PLATFORM: Final = "ctl_" + "0" * 26
 
+#: How many heads are read at once.
+_PAGE: Final = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
@@ -196,9 +199,7 @@ def list_after(session: Session, *, after: Place | None, limit: int) -> list[Pla
 
 def find_checkpoint(session: Session, log: Log, *, size: int | None = None) -> SignedHead | None:
     """Find the newest signed head of an epoch, or that of one size; None where there is none."""
-    query = select(AuditCheckpoint).where(
-        AuditCheckpoint.controller_id == controller_of(session), AuditCheckpoint.epoch == log.epoch
-    )
+    query = _checkpoints(session, log)
     if size is not None:
         query = query.where(AuditCheckpoint.size == size)
     row = session.scalars(query.order_by(AuditCheckpoint.size.desc()).limit(1)).first()
@@ -207,12 +208,24 @@ def find_checkpoint(session: Session, log: Log, *, size: int | None = None) -> S
 
 def list_checkpoints(session: Session, log: Log) -> Iterator[SignedHead]:
     """Give the signed heads of an epoch that are kept, oldest first: of earlier hours the last one each."""
-    rows = session.scalars(
-        select(AuditCheckpoint)
-        .where(AuditCheckpoint.controller_id == controller_of(session), AuditCheckpoint.epoch == log.epoch)
-        .order_by(AuditCheckpoint.size)
-    ).all()
+    rows = session.scalars(_checkpoints(session, log).order_by(AuditCheckpoint.size)).all()
     return (_signed(session, row) for row in rows)
+
+
+def list_newest_checkpoints(session: Session, log: Log) -> Iterator[SignedHead]:
+    """Give the signed heads of an epoch that are kept, newest first, read no further than they are asked for."""
+    newest = _checkpoints(session, log).order_by(AuditCheckpoint.size.desc()).limit(_PAGE)
+    rows = session.scalars(newest).all()
+    while rows:
+        for row in rows:
+            yield _signed(session, row)
+        rows = session.scalars(newest.where(AuditCheckpoint.size < rows[-1].size)).all()
+
+
+def _checkpoints(session: Session, log: Log) -> Select[AuditCheckpoint]:
+    return select(AuditCheckpoint).where(
+        AuditCheckpoint.controller_id == controller_of(session), AuditCheckpoint.epoch == log.epoch
+    )
 
 
 def _signed(session: Session, row: AuditCheckpoint) -> SignedHead:

@@ -1,7 +1,8 @@
 """Shows the heads of the logs to witnesses, and says so where too few of them have seen a log for a day."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -13,7 +14,7 @@ from consent_service.audit import cosigning, logs, policy, publisher, witness_cl
 from consent_service.audit.logs import Log, SignedHead
 from consent_service.audit.policy import Policy, PolicyWitness
 from consent_service.crypto.notes import VerifierKey
-from consent_service.db.session import Database
+from consent_service.db.session import Database, is_away
 from consent_service.errors import (
     NoteInvalidError,
     WitnessAheadError,
@@ -21,6 +22,7 @@ from consent_service.errors import (
     WitnessRefusedError,
     WitnessUnavailableError,
 )
+from consent_service.web import logs as log_lines
 
 #: How often witnesses are shown what is new, and how long a log may be without a quorum; in seconds.
 ROUND_SECONDS: Final = 10.0
@@ -55,31 +57,48 @@ class Witnesses:
         self._policy = rules
         self._contradict = contradict
         self._contradicted: set[tuple[str, int]] = set()
+        self._unwitnessed: set[str] = set()
+        #: The logs of which every witness has seen all there is, with epoch and size: these are not asked about.
+        self._settled: dict[str, tuple[int, int]] = {}
         #: When to ask a witness again at all, and when about one log.
         self._ask_again: dict[tuple[str, str | None], float] = {}
 
     def show_all(self) -> None:
         """Show every log's newest head to every witness; raises DBAPIError where the database is away."""
         with self._database.platform_transaction() as session:
-            controllers = [controller_id for controller_id, _, _ in publisher.list_heads(session)]
-        for controller_id in controllers:
-            with self._database.transaction(controller_id) as session:
-                found = cosigning.find_head(session)
-            if found is not None:
-                # All witnesses are shown the same head, so that a quorum can come together under it.
-                for witness in self._policy.witnesses:
-                    self._show(controller_id, *found, witness)
-        _contradicted.set(len(self._contradicted))
-        _unwitnessed.set(sum(self.is_unwitnessed(controller_id) for controller_id in controllers))
+            heads = publisher.list_heads(session)
+        for controller_id, epoch, size in heads:
+            if self._settled.get(controller_id) != (epoch, size):
+                with self._apart(controller_id):
+                    self._show_log(controller_id)
+        _contradicted.set(sum((controller_id, epoch) in self._contradicted for controller_id, epoch, _ in heads))
+        _unwitnessed.set(len(self._unwitnessed))
 
-    def _show(self, controller_id: str, log: Log, head: SignedHead, witness: PolicyWitness) -> None:
+    def _show_log(self, controller_id: str) -> None:
+        with self._database.transaction(controller_id) as session:
+            found = cosigning.find_head(session)
+        if found is None:
+            return
+        log, head = found
+        # All witnesses are shown the same head, so that a quorum can come together under it.
+        answers = [self._show(controller_id, log, head, witness) for witness in self._policy.witnesses]
+        if self.is_unwitnessed(controller_id):
+            self._unwitnessed.add(controller_id)
+            return
+        self._unwitnessed.discard(controller_id)
+        with self._database.transaction(controller_id) as session:
+            shown = logs.find_checkpoint(session, log, size=log.size)
+        if all(answers) and head.size == log.size and shown is not None and self._has_quorum(log.vkey, shown):
+            self._settled[controller_id] = (log.epoch, log.size)
+
+    def _show(self, controller_id: str, log: Log, head: SignedHead, witness: PolicyWitness) -> bool:
+        """Show a head to one witness; True where there is nothing more to ask it about this head."""
         with self._database.transaction(controller_id) as session:
             known = cosigning.known_size(session, log, witness=witness.key)
-        times = (self._ask_again.get((witness.name, of), 0.0) for of in (None, controller_id))
-        is_later = max(times) > time.monotonic()
-        is_over = known == head.size or (controller_id, log.epoch) in self._contradicted
-        if witness.url is None or is_later or is_over:
-            return
+        if witness.url is None or known == head.size or (controller_id, log.epoch) in self._contradicted:
+            return True
+        if max(self._ask_again.get((witness.name, of), 0.0) for of in (None, controller_id)) > time.monotonic():
+            return False
 
         def prove(old_size: int) -> tuple[bytes, ...]:
             with self._database.transaction(controller_id) as session:
@@ -87,10 +106,12 @@ class Witnesses:
 
         try:
             signer = witness_client.ask(witness.url, witness.key, note=head.note, old_size=known, prove=prove)
-        except (WitnessAheadError, WitnessContradictsError) as error:
-            self._contradicted.add((controller_id, log.epoch))
-            self._contradict(controller_id, log.epoch, "not_append_only")
-            _log.error("log_contradicted", controller_id=controller_id, log=log.origin, code=error.code)
+        except WitnessAheadError as error:
+            # Another keeper of the same log may have shown a newer head meanwhile.
+            if not self._is_signed(controller_id, log, size=error.size):
+                self._stop(controller_id, log, code=error.code)
+        except WitnessContradictsError as error:
+            self._stop(controller_id, log, code=error.code)
         except (WitnessRefusedError, WitnessUnavailableError) as error:
             # Who does not watch one log may watch the others; who does not answer answers for none.
             about = controller_id if isinstance(error, WitnessRefusedError) else None
@@ -99,22 +120,42 @@ class Witnesses:
         else:
             with self._database.transaction(controller_id) as session:
                 cosigning.record(session, log, head, signer=signer, at=clock.now())
+            return True
+        return False
+
+    def _is_signed(self, controller_id: str, log: Log, *, size: int) -> bool:
+        with self._database.transaction(controller_id) as session:
+            newest = logs.find_checkpoint(session, log)
+        return newest is not None and newest.size >= size
+
+    def _stop(self, controller_id: str, log: Log, *, code: str) -> None:
+        self._contradicted.add((controller_id, log.epoch))
+        self._contradict(controller_id, log.epoch, "not_append_only")
+        _log.error("log_contradicted", controller_id=controller_id, log=log.origin, code=code)
 
     def is_unwitnessed(self, controller_id: str) -> bool:
-        """Say whether no head of the last day has the quorum, though the log has heads that are older."""
+        """Say whether a head has waited for the quorum for a day, and no newer one has it either."""
+        a_day_ago = clock.now() - QUORUM_WITHIN
         with self._database.transaction(controller_id) as session:
             log = logs.get(session)
-            heads = [] if log.size == 0 else list(logs.list_checkpoints(session, log))
-        if not heads or log.opened_at > clock.now() - QUORUM_WITHIN:
-            return False
-        newest_seen = max((head.signed_at for head in heads if self._has_quorum(log.vkey, head)), default=None)
-        unseen_since = min(
-            (head.signed_at for head in heads if newest_seen is None or head.signed_at > newest_seen), default=None
-        )
-        if unseen_since is None or unseen_since > clock.now() - QUORUM_WITHIN:
-            return False
-        _log.error("log_unwitnessed", controller_id=controller_id, log=log.origin, finding="witness_missing")
-        return True
+            for head in logs.list_newest_checkpoints(session, log):
+                if self._has_quorum(log.vkey, head):
+                    return False
+                if head.signed_at <= a_day_ago:
+                    about = {"controller_id": controller_id, "log": log.origin}
+                    _log.error("log_unwitnessed", **about, finding="witness_missing")
+                    return True
+        return False
+
+    @contextmanager
+    def _apart(self, controller_id: str) -> Iterator[None]:
+        """Keep what is wrong with one log from stopping the others; raises DBAPIError where the database is away."""
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                raise
+            _log.error("log_not_shown", controller_id=controller_id, **log_lines.describe(error))
 
     def _has_quorum(self, vkey: str, head: SignedHead) -> bool:
         keys = (VerifierKey.parse(vkey), *(witness.key for witness in self._policy.witnesses))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -65,6 +66,12 @@ class Database:
                 yield session
         finally:
             _act_is_open.reset(token)
+
+
+def is_away(error: Exception) -> bool:
+    """Say whether the database cannot be reached, rather than that it refused one statement."""
+    is_connecting = isinstance(error, OperationalError) and error.statement is None
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or is_connecting)
 
 
 def controller_of(session: Session) -> str:

@@ -6,13 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from consent_service import clock
 from consent_service.audit import cosigning, logs, policy
+from consent_service.audit.logs import Log, SignedHead
 from consent_service.cli.log_witnesses import Witnesses
 from consent_service.cli.witness_server import WitnessServer
 from consent_service.crypto.notes import VerifierKey
-from consent_service.db.session import Database
+from consent_service.db.session import Database, controller_of
 from tests.log_house import House, put_back, settings_of
 from tests.witnesses import a_witness
 
@@ -97,6 +99,60 @@ class TestShowing:
 
         assert cosigned(house, witness) == [1]
         assert house.log().refused is None
+
+    def test_a_log_that_cannot_be_proved_holds_up_no_other(self, house: House, witness: WitnessServer) -> None:
+        witnesses(house, witness).show_all()
+        house.act(300)
+        house.keep()
+        house.as_superuser("DELETE FROM audit.tile")
+
+        witnesses(house, witness).show_all()
+
+        assert cosigned(house, witness) == [1]
+
+    def test_what_all_have_seen_is_not_looked_at_again(
+        self, house: House, witness: WitnessServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks: list[str] = []
+        find_head = cosigning.find_head
+
+        def look(session: Session) -> tuple[Log, SignedHead] | None:
+            looks.append(controller_of(session))
+            return find_head(session)
+
+        monkeypatch.setattr(cosigning, "find_head", look)
+        asked = witnesses(house, witness)
+
+        asked.show_all()
+        asked.show_all()
+        looked_before = looks.count(house.controller_id)
+        house.act()
+        house.keep()
+        asked.show_all()
+
+        assert looked_before == 1
+        assert cosigned(house, witness)[-1] == 2
+
+
+class TestTwoKeepers:
+    @pytest.mark.rule("LOG-03")
+    def test_a_head_that_another_keeper_was_faster_to_show_stops_nothing(
+        self, house: House, witness: WitnessServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with house.sequencer.transaction(house.controller_id) as session:
+            held = cosigning.find_head(session)
+        house.act(5)
+        house.keep()
+        witnesses(house, witness).show_all()
+
+        with monkeypatch.context() as slow:
+            slow.setattr(cosigning, "find_head", lambda _: held)
+            witnesses(house, witness).show_all()
+        house.act()
+        house.keep()
+
+        assert house.log().refused is None
+        assert house.log().size == 7
 
 
 class TestContradiction:
