@@ -59,6 +59,7 @@ from consent_service.delivery.sms import NoGateway, SmsTransport
 from consent_service.delivery.sms_gateway import HttpGateway, SmsFolder
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from consent_service.exports.making import Maker
+from consent_service.oversight import checkpoint_mails
 from consent_service.pages import confirmation, embedding, preferences, receipts, signup, sms_code, unsubscribe
 from consent_service.pages import errors as page_errors
 from consent_service.rights import audit_export, evidence_bundle
@@ -148,7 +149,10 @@ def create_app(settings: Settings) -> Flask:
 
 def message_handlers(settings: Settings) -> dict[str, MessageHandler]:
     """Return who prepares which kind of message of the outbox."""
-    return messages.handlers(public_url=settings.public_url)
+    return {
+        **messages.handlers(public_url=settings.public_url),
+        checkpoint_mails.MESSAGE: checkpoint_mails.CheckpointMail(settings.public_url),
+    }
 
 
 def export_makers(settings: Settings) -> dict[str, Maker]:
@@ -277,6 +281,7 @@ class _Message(flask_mail.Message):
         )
         self.msgId = mail.message_id
         self._sender_name = mail.sender_name
+        self._files = mail.attachments
         self._policy: Policy[EmailMessage] = SMTP if is_ascii else SMTPUTF8
 
     def as_bytes(self) -> bytes:
@@ -292,6 +297,11 @@ class _Message(flask_mail.Message):
         # The default would be eight bits, which a server may still not take (RFC 6152).
         message.set_content(self.body or "", cte="quoted-printable")
         message.add_alternative(self.html or "", subtype="html", cte="quoted-printable")
+        for file in self._files:
+            # Bytes go as base64: a signature is over the line ends too.
+            message.add_attachment(
+                file.content, maintype="text", subtype="plain", filename=file.name, params={"charset": "utf-8"}
+            )
         return message.as_bytes()
 
 

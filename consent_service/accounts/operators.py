@@ -84,6 +84,19 @@ def list_all(session: Session) -> tuple[Operator, ...]:
     return tuple(Operator(row.id, cast("OperatorRole", row.role), row.created_at, row.disabled_at) for row in rows)
 
 
+def open_address(session: Session, *, operator_id: str) -> str | None:
+    """Open the e-mail address of an operator, to write to them; None where there is no such operator."""
+    sealed = session.scalar(
+        select(models.Operator.email_sealed).where(
+            models.Operator.controller_id == controller_of(session), models.Operator.id == operator_id
+        )
+    )
+    if sealed is None:
+        return None
+    place = {"table": "operator", "column": "email_sealed", "row_id": operator_id}
+    return keys.unseal_for_controller(session, sealed, **place).decode()
+
+
 def _demand_valid(*, email: str, password: str, role: str) -> str:
     problems = []
     address = ""

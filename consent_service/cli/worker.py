@@ -26,6 +26,7 @@ from consent_service.db.session import Database, make_engine
 from consent_service.delivery import outbox, worker
 from consent_service.delivery.worker import Job
 from consent_service.errors import ConsentServiceError
+from consent_service.oversight import checkpoint_mails
 from consent_service.registry import controllers, platform_log
 from consent_service.vault import fingerprints, keys
 from consent_service.web import logs
@@ -186,6 +187,7 @@ JOBS: Final = (
     Job("purge_mail_caps", timedelta(hours=6), for_each_controller(mail_caps.purge)),
     Job("purge_platform_mails", timedelta(hours=6), sweep_platform_mails),
     Job("keep_platform_log", timedelta(minutes=1), keep_platform_log),
+    Job("mail_checkpoints", timedelta(minutes=10), for_each_controller(checkpoint_mails.queue_due)),
     Job("purge_outbox", timedelta(hours=6), for_each_controller(outbox.purge)),
 )
 

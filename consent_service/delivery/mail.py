@@ -10,6 +10,14 @@ AUTOMATIC: Final[Mapping[str, str]] = {"Auto-Submitted": "auto-generated"}
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A text file that goes with a mail; its bytes arrive as they are, line ends included."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingMail:
     """One mail to one address. Its repr holds nothing but the Message-ID, so that it may end in a traceback.
 
@@ -24,6 +32,7 @@ class OutgoingMail:
     html: str = field(repr=False)
     message_id: str
     headers: Mapping[str, str] = field(default_factory=lambda: dict(AUTOMATIC), repr=False)
+    attachments: tuple[Attachment, ...] = field(default=(), repr=False)
 
 
 class MailTransport(Protocol):

@@ -7,8 +7,10 @@ the claim, so that a worker that was overtaken cannot settle in another's name.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, CursorResult, and_, delete, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from consent_service import identifiers
@@ -30,6 +32,8 @@ RETRY_AFTER: Final = (
 MOST_ATTEMPTS: Final = len(RETRY_AFTER) + 1
 #: How long it can be looked up what became of a message.
 KEPT_FOR: Final = timedelta(days=90)
+
+_ONCE: Final = UUID("5c7b1f0e-3b0a-4a52-9a0e-6f1d2c84e9b7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,33 @@ def enqueue(session: Session, *, kind: str, reference: str, at: datetime, due_at
     session.flush()
     session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": WAKE_CHANNEL})
     return message_id
+
+
+def enqueue_once(session: Session, *, kind: str, reference: str, at: datetime) -> bool:
+    """Queue a message that is said once for its reference, and wake a worker after the commit; False where it was.
+
+    Its id is made of what it says and whose it is, so two that queue it at once queue one. What became of it is
+    forgotten after `KEPT_FOR`, so the reference names a day or the like.
+    """
+    added = session.scalar(
+        insert(OutboxMessage)
+        .values(
+            controller_id=controller_of(session),
+            id=identifiers.from_uuid(uuid5(_ONCE, f"{controller_of(session)} {kind} {reference}"), "obx"),
+            kind=kind,
+            reference=reference,
+            state="ready",
+            due_at=at,
+            attempts=0,
+            created_at=at,
+            last_error="",
+        )
+        .on_conflict_do_nothing()
+        .returning(OutboxMessage.id)
+    )
+    if added is not None:
+        session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": WAKE_CHANNEL})
+    return added is not None
 
 
 def cancel(session: Session, *, kind: str, reference: str, at: datetime) -> None:

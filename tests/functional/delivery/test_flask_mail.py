@@ -8,7 +8,7 @@ from flask import Flask
 
 from consent_service.app import FlaskMailTransport
 from consent_service.config import Settings
-from consent_service.delivery.mail import OutgoingMail
+from consent_service.delivery.mail import Attachment, OutgoingMail
 from consent_service.errors import MailRefusedError, MailUnavailableError, RecipientRefusedError
 from tests.smtp_sink import SmtpSink, html_of, text_of
 
@@ -47,6 +47,20 @@ class TestSend:
 
         [sender] = message["From"].addresses
         assert (sender.display_name, sender.addr_spec) == (MAIL.sender_name, "post@nordlys.example")
+
+    def test_a_file_arrives_byte_for_byte_beside_text_and_html(
+        self, transport: FlaskMailTransport, smtp_sink: SmtpSink
+    ) -> None:
+        content = "one\ntwo\r\n\n— ø\n.\n".encode()
+
+        message = send_one(transport, smtp_sink, replace(MAIL, attachments=(Attachment("head.txt", content),)))
+
+        (file,) = message.iter_attachments()
+        assert isinstance(file, EmailMessage)
+        assert file.get_payload(decode=True) == content
+        assert (file.get_filename(), file.get_content_type()) == ("head.txt", "text/plain")
+        assert text_of(message).replace("\r\n", "\n") == MAIL.text
+        assert html_of(message).strip() == MAIL.html
 
     @pytest.mark.rule("DOI-11")
     def test_it_says_that_it_is_automatic(self, transport: FlaskMailTransport, smtp_sink: SmtpSink) -> None:

@@ -70,6 +70,21 @@ class TestEnqueue:
         assert again == first
         assert len(claim(worker_database, at=NOON + timedelta(hours=1))) == 1
 
+    def test_what_is_said_once_is_not_said_again_when_it_left(
+        self, database: Database, worker_database: Database
+    ) -> None:
+        def say(reference: str, controller: str = NORDLYS) -> bool:
+            with database.transaction(controller) as session:
+                return outbox.enqueue_once(session, kind="confirm_signup", reference=reference, at=NOON)
+
+        assert say("one/2026-03-02")
+        (claimed,) = claim(worker_database)
+        settle(database, claimed, Sent())
+
+        assert not say("one/2026-03-02")
+        assert say("one/2026-03-03")
+        assert say("one/2026-03-02", FJORD)
+
     def test_a_message_in_somebodys_hands_does_not_swallow_a_new_one(
         self, database: Database, worker_database: Database
     ) -> None:
