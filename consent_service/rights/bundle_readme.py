@@ -14,6 +14,8 @@ HOW TO CHECK THIS BUNDLE, IN SIX STEPS
    bundle put the key into it, so the key in it proves nothing by itself.
 2. Unpack the bundle. You need Python 3.11 or newer, no network, and nothing
    of the service that made it. verify.py is one file; read it if you like.
+   Whoever made the bundle put it there as well: if much depends on it, run
+   a copy that you got elsewhere, with the folder behind its name.
 3. Run, in the folder:
        python3 verify.py --vkey 'KEY'
    It must end with VERIFIED. (exit code 0); 3 means that it is not.
@@ -26,7 +28,7 @@ HOW TO CHECK THIS BUNDLE, IN SIX STEPS
    gaps          opened entries follow each other without a gap
    payloads      what is opened is what was committed to; how many were
                  erased, and how many are not supplied
-6. Read {read}
+{papers}6. Read {read}
    Compare them with openings.jsonl: each line holds an entry of the log as
    it was committed to, and the key that opens its commitment.
 
@@ -42,21 +44,26 @@ first one means that a database was restored from a backup; the first entry
 of the epoch says what was lost.
 """
 _EVIDENCE: Final = """\
-index.html and its versions in other languages; then the files in
-   evidence/ (the exact words that were shown, with the SHA-256 of their
-   canonical JSON, RFC 8785, and how they were answered) and receipts/."""
+index.html and its versions in other languages, and the files in
+   evidence/: the exact words that were shown, and how they were answered.
+   verify.py looks at evidence/ alone; index.html and receipts/ must say the
+   same."""
+_PAPERS: Final = """\
+   Papers: so many pieces in evidence/ are what the entries commit to. Of
+   those that are NOT PROVED nothing in the log says what they said.
+"""
 _WHOLE: Final = """\
 the entries: log/e1/tile/entries holds every leaf of the log in order."""
 
 
 def of_evidence(controller: Controller, signed: Sequence[SignedLog], *, at: datetime) -> str:
     """Return README.txt of a bundle about one person or one declaration."""
-    return _text(f"Evidence bundle of {controller.legal_name}", signed, _STEPS.format(read=_EVIDENCE), at)
+    return _text(f"Evidence bundle of {controller.legal_name}", signed, _STEPS.format(read=_EVIDENCE, papers=_PAPERS), at)
 
 
 def of_whole_log(name: str, signed: Sequence[SignedLog], *, at: datetime) -> str:
     """Return README.txt of a bundle of a whole log; `name` is whose log it is."""
-    return _text(f"Audit log of {name}", signed, _STEPS.format(read=_WHOLE), at)
+    return _text(f"Audit log of {name}", signed, _STEPS.format(read=_WHOLE, papers=""), at)
 
 
 def _text(title: str, signed: Sequence[SignedLog], steps: str, at: datetime) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 #: In this order they make one program; the docstring of the last one is the program's.
-PARTS: Final = ("signatures", "trees", "bundles", "findings", "streams", "entries", "verification", "command")
+PARTS: Final = ("signatures", "trees", "bundles", "findings", "streams", "papers", "entries", "verification", "command")
 _OURS: Final = "consent_service."
 
 

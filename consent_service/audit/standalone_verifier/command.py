@@ -11,9 +11,11 @@ entry says for ever what was lost):
    of each kept one, those you kept yourself (--checkpoint) too. A bundle about one person holds proofs of that instead.
 3. gaps: an opened entry names its stream, its number there and the commitment of the entry before it.
 4. payloads: what is opened is what was committed to. Which others were erased, or not supplied, is the bundle's word.
+   Where there are papers in evidence/, what they say was shown and answered is what the opened entries commit to.
 
 Not proved: that what was logged was true; that everything was logged; and that nobody was shown another log, unless
-witnesses whose keys you give (--witness) saw this one. Only log/ and openings.jsonl are looked at, no other file.
+witnesses whose keys you give (--witness) saw this one. Only log/, openings.jsonl and evidence/ are looked at: hold
+index.html and receipts/ against evidence/. Whoever made the bundle put this program into it too: run a copy of yours.
 Ends with 0 where all is well, 1 where nothing could be verified, 2 for wrong options, 3 where verification failed.
 """
 
@@ -91,6 +93,7 @@ def result(audit: Audit, *, is_pinned: bool) -> dict[str, Any]:
         "gaps": audit.entries.gaps,
         "witnessed": audit.witnessed,
         "out_of_order": audit.entries.streams.out_of_order,
+        "papers": {"proved": audit.entries.papers.proved, "unproved": audit.entries.papers.unproved},
         "findings": audit.findings.shown,
         "findings_by_name": dict(audit.findings.names),
     }
@@ -112,17 +115,11 @@ def say(told: dict[str, Any]) -> None:
     for each in told["epochs"]:
         _say_epoch(each)
     for each in told["gaps"]:
-        gap = each["gap"]
-        _print(f"GAP: {gap['log']} was signed with {gap['size']:,} leaves, and recovered with {gap['kept']:,}:")
-        _print(f"  {max(0, gap['size'] - gap['kept']):,} are lost, from index {gap['kept']} on")
-        _print(f"  {each['entry']}: {json.dumps(gap)}")
-        if gap.get("is_prefix") is False:
-            _print("  Nothing proves of those that were kept that they had been signed.")
-        for whole in gap.get("later", ()):
-            _print(f"  {whole['log']}, signed with {whole['size']:,} leaves, is lost as a whole")
+        _say_gap(each["entry"], each["gap"])
     if told["witnessed"]:
         by = ", ".join(f"{name} at {_time(at)}" for name, at in told["witnessed"]["by"].items())
         _print(f"Witnessed up to {told['witnessed']['size']:,} leaves by {by}.")
+    _say_papers(told["papers"])
     if told["out_of_order"]:
         _print(f"{told['out_of_order']:,} entries stand in the tree before the one that they follow in their stream.")
     findings = sorted(told["findings"], key=_by_row)
@@ -133,6 +130,23 @@ def say(told: dict[str, Any]) -> None:
     if findings:
         _print("Found: " + ", ".join(f"{count:,} x {name}" for name, count in told["findings_by_name"].items()))
     _print("VERIFIED." if told["verified"] else "NOT VERIFIED.")
+
+
+def _say_gap(entry: str, gap: dict[str, Any]) -> None:
+    _print(f"GAP: {gap['log']} was signed with {gap['size']:,} leaves, and recovered with {gap['kept']:,}:")
+    _print(f"  {max(0, gap['size'] - gap['kept']):,} are lost, from index {gap['kept']} on")
+    _print(f"  {entry}: {json.dumps(gap)}")
+    if gap.get("is_prefix") is False:
+        _print("  Nothing proves of those that were kept that they had been signed.")
+    for whole in gap.get("later", ()):
+        _print(f"  {whole['log']}, signed with {whole['size']:,} leaves, is lost as a whole")
+
+
+def _say_papers(papers: dict[str, int]) -> None:
+    if any(papers.values()):
+        _print(f"Papers: {papers['proved']:,} pieces of evidence say what the log commits to.")
+    if papers["unproved"]:
+        _print(f"{papers['unproved']:,} PIECES OF EVIDENCE ARE NOT PROVED: no opened entry commits to them.")
 
 
 def _by_row(found: dict[str, Any]) -> tuple[bool, bool, int, int]:

@@ -23,6 +23,7 @@ from consent_service.audit.standalone_verifier.bundles import (
     read_gap,
 )
 from consent_service.audit.standalone_verifier.findings import DAMAGED, Findings
+from consent_service.audit.standalone_verifier.papers import Papers
 from consent_service.audit.standalone_verifier.signatures import FindingError, Head, Key
 from consent_service.audit.standalone_verifier.streams import Streams
 
@@ -57,6 +58,7 @@ class Entries:
         self._bundle, self._findings = bundle, findings
         self._ids = [bytearray() for _ in range(BUCKETS)]
         self.streams = Streams(findings, is_evidence=is_evidence)
+        self.papers = Papers(bundle, findings)
         self._openings = self._read_openings()
         self._opening = next(self._openings, None)
 
@@ -93,6 +95,7 @@ class Entries:
     def finish(self) -> None:
         """Find what is left over when all entries are taken."""
         self.streams.finish()
+        self.papers.finish()
         if self._opening is not None:
             name, count = self._opening[0].decode(), 1 + sum(1 for _ in self._openings)
             self._findings.add(
@@ -122,6 +125,7 @@ class Entries:
         except DAMAGED as error:
             raise FindingError("payload_damaged", "its payload is not written as it must be") from error
         epoch.counts["opened"] += 1
+        self.papers.take(facts)
         place = (index, name.decode(), epoch.number)
         self.streams.follow(facts["stream"], number, previous, commit, place=place)
 

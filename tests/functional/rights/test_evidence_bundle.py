@@ -141,6 +141,28 @@ class TestAPersonsBundle:
             assert piece["shown"]["statement"] in html.unescape(unpacked.read("index.html"))
             assert shown in unpacked.read("index.html")
 
+    @pytest.mark.rule("LOG-11", "LOG-12")
+    def test_shows_when_the_words_were_exchanged(
+        self, stage: Stage, keeper: LogKeeper, person: str, tmp_path: Path
+    ) -> None:
+        log = keeper.place()
+        keeper.publish()
+        unpacked = bundle(stage, tmp_path, About(subject_id=person))
+        whole = unpacked.verify("--vkey", vkey_of(log.origin))
+        file = unpacked.folder / f"evidence/{consents(stage, person)['newsletter']}.json"
+        paper = json.loads(file.read_text("utf-8"))
+        shown = paper["evidence"][0]["shown"]
+        shown["statement"] += " And everything else."
+        paper["evidence"][0]["shown_sha256"] = hashlib.sha256(canonical.canonical_json(shown)).hexdigest()
+        file.write_text(json.dumps(paper), "utf-8")
+
+        code, told = unpacked.verify("--vkey", vkey_of(log.origin))
+
+        assert (whole[0], whole[1]["papers"]["unproved"]) == (0, 0)
+        assert whole[1]["papers"]["proved"] > 1
+        assert (code, told["findings_by_name"]) == (3, {"commitment_mismatch": 1})
+        assert told["papers"]["proved"] == whole[1]["papers"]["proved"] - 1
+
     def test_tells_all_of_it_in_plain_words_in_each_language(
         self, stage: Stage, keeper: LogKeeper, person: str, tmp_path: Path
     ) -> None:
