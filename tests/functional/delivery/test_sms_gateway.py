@@ -47,7 +47,7 @@ def gateway() -> Iterator[Gateway]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     made = Gateway(server)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield made
     server.shutdown()
