@@ -16,6 +16,9 @@ import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
+from consent_service import app as composition
+from consent_service import clock
+from consent_service.cli.export_maker import ExportMaking
 from consent_service.errors import SealBrokenError
 from consent_service.subjects import fields, identity
 from consent_service.subjects.identity import SubjectReference
@@ -120,6 +123,10 @@ def flies_through_the_api(canary: Person) -> str:
     assert merged.status_code == 201
     found = call(company, "/v1/audit/queries", {"q": f'subject:{ADDRESS} -subject:"{PHONE}"', "limit": 1})
     assert (found.json or {})["q"].startswith(f"subject:{subject_id}")
+    asked = call(company, "/v1/exports", {"kind": "audit", "format": "csv", "q": f"subject:{ADDRESS}"})
+    maker = ExportMaking(composition.export_makers(canary.world.settings))
+    maker(canary.world.worker_database, clock.now())
+    assert call(company, f"/v1/exports/{(asked.json or {})['export_id']}/file").status_code == 200
     call(company, "/v1/objections", {"subject": person, "channel": "email", "reason": f"{NAME} wrote"})
     call(company, "/v1/withdrawals", {"subject": person, "reason": f"{NAME} wrote"})
     return subject_id
@@ -144,6 +151,9 @@ def flies_into_errors(canary: Person, seen: Seen) -> None:
         "address in a query of the log": lambda: world.call(company, f"/v1/audit/entries?q=subject:{ADDRESS}"),
         "query that is none": lambda: world.call(
             company, "/v1/audit/queries", {"q": f'{ADDRESS} acton:{ADDRESS} subject:{ADDRESS}@ actor:"{ADDRESS}'}
+        ),
+        "export of a query that is none": lambda: world.call(
+            company, "/v1/exports", {"kind": "audit", "format": "csv", "q": f"{ADDRESS} subject:{ADDRESS}@"}
         ),
         "address in a query": lambda: world.call(company, f"/v1/consents?email={ADDRESS}"),
     }
