@@ -33,6 +33,16 @@ _PLACE: Final = text(
     " FROM unnest(CAST(:entries AS uuid[])) WITH ORDINALITY AS placed (entry, place)"
 )
 
+# One look into the index for each controller: the queue of a log that is refused may be longer than all others.
+_WAITING: Final = text(
+    "WITH RECURSIVE waiting AS ("
+    "(SELECT controller_id FROM audit.queue ORDER BY controller_id LIMIT 1)"
+    " UNION ALL"
+    " SELECT (SELECT queue.controller_id FROM audit.queue WHERE queue.controller_id > waiting.controller_id"
+    " ORDER BY queue.controller_id LIMIT 1) FROM waiting WHERE waiting.controller_id IS NOT NULL)"
+    " SELECT controller_id FROM waiting WHERE controller_id IS NOT NULL"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -72,7 +82,7 @@ def path_of(session: Session, *, epoch: int) -> str:
 
 def list_waiting_controllers(session: Session) -> tuple[str, ...]:
     """Return the controllers that have entries in the queue; needs the sequencer's login."""
-    return tuple(session.scalars(select(AuditQueue.controller_id).distinct()))
+    return tuple(identifiers.from_uuid(found, "ctl") for found in session.scalars(_WAITING))
 
 
 def find_recovery(session: Session, log: Log) -> Row[Any] | None:

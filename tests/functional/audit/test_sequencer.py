@@ -134,6 +134,24 @@ class TestPlacing:
         assert batch.placed == 1
 
 
+class TestWaiting:
+    def test_each_controller_that_waits_is_named_once(
+        self, database: Database, sequencer_database: Database, controller: str, place: Callable[..., Batch | None]
+    ) -> None:
+        place()
+        with sequencer_database.platform_transaction() as session:
+            others = sequencer.list_waiting_controllers(session)
+        with database.transaction(controller) as session:
+            for number in range(3):
+                act(session, number)
+
+        with sequencer_database.platform_transaction() as session:
+            waiting = sequencer.list_waiting_controllers(session)
+
+        assert controller not in others
+        assert sorted(waiting) == sorted({*others, controller})
+
+
 class TestTwoAtOnce:
     def test_they_place_every_entry_once(
         self, database: Database, sequencer_database: Database, controller: str, superuser_url: str
