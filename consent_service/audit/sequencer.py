@@ -91,7 +91,9 @@ def find_recovery(session: Session, log: Log) -> Row[Any] | None:
         return None
     rows = session.execute(_waiting(session).where(AuditEntry.gap.is_not(None)).order_by(AuditEntry.id.desc()))
     for row in rows:
-        if row.gap.get("log") == log.origin and row.gap.get("kept") == log.size:
+        # The log that was lost may have begun with the name of another host.
+        path = str(row.gap.get("log")).partition("/")[2]
+        if path == path_of(session, epoch=log.epoch) and row.gap.get("kept") == log.size:
             return row
     return None
 

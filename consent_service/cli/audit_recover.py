@@ -66,7 +66,14 @@ def _transaction(desk: Desk, *, platform: bool) -> Iterator[Session]:
 
 
 def _assess(desk: Desk, session: Session) -> Loss:
-    folder = Path(os.environ.get(prepare.LOG_COPY) or desk.data_dir / "log-copy")
+    given = os.environ.get(prepare.LOG_COPY)
+    folder = Path(given or desk.data_dir / "log-copy")
+    # A recovery that overlooks the copy names too small a loss, and the log is refused for it.
+    if not given and not folder.is_dir():
+        raise click.ClickException(
+            f"There is no copy of the log in {folder}. Where the service was started with {prepare.LOG_COPY}, set it "
+            "here too; where the copy is lost for good, make that folder."
+        )
 
     def find_copy(epoch: int) -> LogCopy:
         return outside_copy.of_log(folder, controller_id=controller_of(session), epoch=epoch)

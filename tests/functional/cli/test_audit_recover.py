@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from click.testing import CliRunner, Result
 
 from consent_service.audit import logs, published
 from consent_service.cli import main
+from consent_service.cli.log_keeper import Keeper
 from consent_service.db.session import Database
 from consent_service.vault import keys
 from tests import log_backups
 from tests.builders import NOON
-from tests.log_house import House
+from tests.log_house import SEED, House, settings_of
 
 Run = Callable[..., Result]
 
@@ -174,6 +176,35 @@ class TestComparing:
         assert (told["finding"], told["size"], told["root"]) == ("copy_missing", 5, signed.root.hex())
         assert told["is_prefix"] is False
         assert house.log().epoch == 2
+
+    def test_a_database_that_began_anew_at_another_address_goes_on(self, house: House, run: Run) -> None:
+        backup = log_backups.back_up(house)
+        house.act(4)
+        house.keep()
+        log_backups.restore(house, backup)
+        moved = replace(settings_of(house.folder), host="elsewhere.example")
+        house.keeper = Keeper(house.sequencer, moved, SEED)
+        house.keep()
+
+        told = answer(run(*OURS, *WHY, "--yes", "--json"))
+        house.keep()
+
+        assert (told["log"], told["size"]) == (f"consent.example/log/{house.controller_id}", 5)
+        assert (house.log().epoch, house.log().refused) == (2, None)
+        assert house.head(2).origin == f"elsewhere.example/log/{house.controller_id}/e2"
+
+    def test_a_copy_that_the_service_keeps_elsewhere_is_asked_for(
+        self, house: House, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lose(house, kept=5, lost=3)
+        monkeypatch.delenv("CONSENT_LOG_COPY")
+
+        result = run(*OURS, *WHY, "--yes")
+
+        assert result.exit_code == 1
+        assert "CONSENT_LOG_COPY" in result.output
+        house.keep()
+        assert house.log().epoch == 1
 
     def test_tiles_that_are_not_there_are_counted(self, house: House, run: Run) -> None:
         lose(house, kept=5, lost=3)
