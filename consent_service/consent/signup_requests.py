@@ -84,7 +84,8 @@ def record(
             "request": request_id,
             "form": origin.form_id,
             "form_version": origin.form_version,
-            "consents": [box.consent_id for box in boxes],
+            # No id that the ledger keeps: this entry is sealed for the controller and outlives the person's key.
+            "boxes": [[box.purpose_id, box.box.channel] for box in boxes],
         },
     )
     _queue_messages(session, request_id, boxes, at)

@@ -58,7 +58,9 @@ the entries: log/e1/tile/entries holds every leaf of the log in order."""
 
 def of_evidence(controller: Controller, signed: Sequence[SignedLog], *, at: datetime) -> str:
     """Return README.txt of a bundle about one person or one declaration."""
-    return _text(f"Evidence bundle of {controller.legal_name}", signed, _STEPS.format(read=_EVIDENCE, papers=_PAPERS), at)
+    return _text(
+        f"Evidence bundle of {controller.legal_name}", signed, _STEPS.format(read=_EVIDENCE, papers=_PAPERS), at
+    )
 
 
 def of_whole_log(name: str, signed: Sequence[SignedLog], *, at: datetime) -> str:

@@ -128,3 +128,18 @@ class TestEntry:
             ).fetchall()
 
         assert left_out == []
+
+
+class TestSignup:
+    @pytest.mark.rule("LOG-09")
+    def test_its_entry_names_no_id_that_the_ledger_keeps(self, session: Session) -> None:
+        """It is sealed for the controller, so it opens after the person's key is gone."""
+        builders.a_given_consent(session)
+
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.type == "signup.requested")).one()
+        whole = keys.unseal_for_controller(
+            session, entry.sealed, table="audit.entry", column="sealed", row_id=entry.id
+        ).decode(errors="replace")
+        kept = session.execute(select(LedgerEntry.id, LedgerEntry.consent_id, LedgerEntry.subject_id)).one()
+        assert "req_" in whole
+        assert not any(each in whole for each in kept)
