@@ -14,7 +14,10 @@ from consent_service.subjects import identity
 from tests.builders import NOON
 from tests.log_house import House
 
-TABLES: Final = ("entry", "entry_about", "stream_head", "queue", "tree", "leaf", "tile", "checkpoint", "cosignature")
+TABLES: Final = (
+    *("audit.entry", "audit.entry_about", "audit.stream_head", "audit.queue", "audit.tree", "audit.leaf", "audit.tile"),
+    *("audit.checkpoint", "audit.cosignature", "vault.subject_key"),
+)
 
 Backup = Mapping[str, bytes]
 
@@ -30,8 +33,8 @@ def restore(house: House, backup: Backup) -> None:
     with psycopg.connect(house.superuser_url) as connection, connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         for table, content in backup.items():
-            cursor.execute(f"DELETE FROM audit.{table}".encode())  # noqa: S608 - a name of this module
-            with cursor.copy(f"COPY audit.{table} FROM STDIN (FORMAT binary)".encode()) as copy:
+            cursor.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - a name of this module
+            with cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)".encode()) as copy:
                 copy.write(content)
 
 
@@ -56,7 +59,14 @@ def a_person(house: House, *, acts: int = 3) -> str:
     """Let somebody become known, and let things happen that are about them."""
     with house.database.transaction(house.controller_id) as session:
         person = identity.create(session, actor=trail.SYSTEM, at=NOON)
-        for _ in range(acts):
+    act_about(house, person, times=acts)
+    return person
+
+
+def act_about(house: House, person: str, *, times: int = 1) -> None:
+    """Let things happen that are about a person."""
+    with house.database.transaction(house.controller_id) as session:
+        for _ in range(times):
             trail.record(
                 session,
                 type="consent.given",
@@ -66,7 +76,6 @@ def a_person(house: House, *, acts: int = 3) -> str:
                 payload={"reason": "web_form"},
                 subject_id=person,
             )
-    return person
 
 
 def erase(house: House, person: str, retention: Database) -> None:
@@ -78,5 +87,5 @@ def erase(house: House, person: str, retention: Database) -> None:
 
 
 def _copy_out(cursor: psycopg.Cursor[tuple[object, ...]], table: str) -> bytes:
-    with cursor.copy(f"COPY audit.{table} TO STDOUT (FORMAT binary)".encode()) as copy:
+    with cursor.copy(f"COPY {table} TO STDOUT (FORMAT binary)".encode()) as copy:
         return b"".join(copy)

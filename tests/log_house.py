@@ -5,17 +5,18 @@ from pathlib import Path
 
 import psycopg
 
-from consent_service.audit import checkpoints, logs, merkle, trail
+from consent_service.audit import checkpoints, logs, merkle, sequencer, trail
 from consent_service.audit.checkpoints import Checkpoint
 from consent_service.audit.outside_copy import LogCopy
 from consent_service.cli.log_keeper import Keeper
 from consent_service.config import LogKeeperSettings
 from consent_service.crypto import notes
-from consent_service.crypto.notes import VerifierKey
+from consent_service.crypto.notes import NoteSigner, VerifierKey
 from consent_service.db.session import Database
 from tests.builders import NOON
 
 SEED = bytes(range(32))
+HOST = "consent.example"
 
 
 @dataclass(slots=True)
@@ -39,6 +40,13 @@ class House:
         while self.keeper.place():
             pass
         self.keeper.publish_all()
+
+    def place(self) -> int:
+        """Place what waits without signing anything, and return the size of the log."""
+        with self.sequencer.transaction(self.controller_id) as session:
+            batch = sequencer.place_batch(session, host=HOST, vkey_of=vkey_of, at=NOON)
+            assert batch is not None
+            return batch.log.size
 
     def begin_again(self, seed: bytes = SEED) -> None:
         """Start another keeper, which knows nothing of what the first one did."""
@@ -78,7 +86,12 @@ class House:
 
 
 def settings_of(folder: Path) -> LogKeeperSettings:
-    return LogKeeperSettings(database_url="", log_keys_dir=folder, log_copy_dir=folder, host="consent.example")
+    return LogKeeperSettings(database_url="", log_keys_dir=folder, log_copy_dir=folder, host=HOST)
+
+
+def vkey_of(origin: str) -> str:
+    """Return the public key of a log."""
+    return NoteSigner(origin, SEED).vkey
 
 
 def put_back(house: House, size: int) -> None:

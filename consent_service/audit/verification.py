@@ -91,7 +91,7 @@ class Verification:
             return False
         tree = self._epochs[-1].tree
         log = logs.find(session, epoch=tree.log.epoch)
-        if log is not None and log.size > tree.log.size:
+        if log is not None and log.size > tree.log.size and not tree.is_cut:
             tree.log = log
             self.total = sum(each.tree.log.size for each in self._epochs)
         return not tree.is_near_the_end

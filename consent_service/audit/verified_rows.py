@@ -123,15 +123,17 @@ class StreamHeadCheck:
             row = heads.get(name)
             if row is not None and self._streams.compare(name, number=row.number, commit=row.commit):
                 continue
-            # A head says whose the stream was, and goes at erasure.
-            if row is None and name.startswith(unlinking.FORGOTTEN):
-                continue
-            # What a destroyed key sealed cannot be followed; only the streams of people are sealed under such keys.
-            is_person = name.startswith(_PERSON)
-            is_expected = name in living if is_person else (is_all_opened or self._streams.knows(name))
-            if is_expected:
+            if self._must_be_there(name, living, has_head=row is not None, is_all_opened=is_all_opened):
                 words = "its head is gone" if row is None else "its entries do not end where its head says"
                 self._findings.add("stream_gap", name, words)
+
+    def _must_be_there(self, name: str, living: set[str], *, has_head: bool, is_all_opened: bool) -> bool:
+        """Say whether a stream must have a head that agrees with its entries: erasure takes both away."""
+        if name.startswith(_PERSON):
+            return name in living
+        if not has_head:
+            return not name.startswith(unlinking.FORGOTTEN)
+        return is_all_opened or self._streams.knows(name)
 
 
 def _living(session: Session, names: Sequence[str]) -> set[str]:

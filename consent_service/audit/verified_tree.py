@@ -29,14 +29,15 @@ STEP: Final = 8
 class TreeCheck:
     """Verifies one epoch of a log; each call works in the transaction that it is given.
 
-    `heads` are the signed heads to be compared, the newest in the database first; `copy` is the copy outside, None
-    where it is not looked at.
+    `heads` are the signed heads to be compared; `copy` is the copy outside, None where it is not looked at. `is_cut`
+    says that the tree ended before it said it would.
     """
 
     def __init__(self, log: Log, heads: Iterable[Head], copy: CopyCheck | None, findings: Findings) -> None:
         self.log = log
         self.copy = copy
         self.size = 0
+        self.is_cut = False
         self.tiles = 0
         self.heads = 0
         self.edge: tuple[bytes, ...] = ()
@@ -76,6 +77,7 @@ class TreeCheck:
             words = f"no entry stands in the places {self.size} to {self.log.size - 1}"
             self._findings.add("entry_missing", self._name(self.size), words)
             self.log = replace(self.log, size=self.size)
+            self.is_cut = True
             return ()
         stored = _stored(session, self.log.epoch, 0, range(self.size // TILE_WIDTH, -(-until // TILE_WIDTH)))
         while self.size < until:
