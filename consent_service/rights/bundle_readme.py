@@ -21,6 +21,7 @@ HOW TO CHECK THIS BUNDLE, IN SIX STEPS
    It must end with VERIFIED. (exit code 0); 3 means that it is not.
 4. If you kept a checkpoint from an earlier day (a mail, a printed one), give
    it with --checkpoint FILE. It proves that nothing before it was changed.
+   Where the bundle cannot show that, verify.py says what to ask for.
    With --witness KEY others vouch that they were shown the same log.
 5. Read the four lines for each epoch of the log:
    signatures    the key of the log signed every checkpoint that lies here

@@ -88,7 +88,7 @@ class Bundle:
         self._folder, self._zip = path, None if path.is_dir() else zipfile.ZipFile(path)
         files = [*path.glob("log/**/*"), *path.glob("evidence/*")]
         found = [each.relative_to(path).as_posix() for each in files if each.is_file()]
-        names = collections.Counter(self._zip.namelist() if self._zip else found)
+        self.names = names = collections.Counter(self._zip.namelist() if self._zip else found)
         self.twice = [name for name, count in names.items() if count > 1]
         self.papers = sorted(name for name in names if name.startswith("evidence/") and not name.endswith("/"))
         self.unread = {name for name in names if name.startswith("log/") and not name.endswith("/")}

@@ -111,7 +111,8 @@ def say(told: dict[str, Any]) -> None:
     """Print a result for people."""
     if not told["key_pinned"]:
         _print("THE KEY WAS NOT PINNED. Whoever made this bundle chose the key in it, so its signatures only show that")
-        _print("the bundle agrees with itself. Get the log's key from elsewhere and give it with --vkey.\n")
+        _print("the bundle agrees with itself. Get the log's key from elsewhere and give it with --vkey.")
+        print()
     for each in told["epochs"]:
         _say_epoch(each)
     for each in told["gaps"]:
@@ -129,7 +130,10 @@ def say(told: dict[str, Any]) -> None:
         _print(f"{which}: epoch {found['epoch']}{place}: {found['name']}: {found['says']}")
     if findings:
         _print("Found: " + ", ".join(f"{count:,} x {name}" for name, count in told["findings_by_name"].items()))
-    _print("VERIFIED." if told["verified"] else "NOT VERIFIED.")
+    if told["verified"] and not told["key_pinned"]:
+        _print("It agrees with itself. WHO SIGNED IT WAS NOT VERIFIED.")
+    else:
+        _print("VERIFIED." if told["verified"] else "NOT VERIFIED.")
 
 
 def _say_gap(entry: str, gap: dict[str, Any]) -> None:
@@ -175,7 +179,7 @@ def _time(seconds: int) -> str:
 
 def _print(line: str) -> None:
     # What a bundle says may hold characters that would steer a terminal.
-    print(re.sub(r"[^ -~\n]", "?", line))
+    print(re.sub(r"[^ -~]", "?", line))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -191,9 +191,8 @@ class Audit:
                 if head.origin != epoch.newest.origin:
                     raise FindingError("other_log", f"{head.where} is a checkpoint of another log, {head.origin}")
                 if head.size > epoch.most:
-                    says = (
-                        f"{head.where} has {head.size} leaves, and the newest checkpoint here only {epoch.newest.size}"
-                    )
+                    says = f"{head.where} has {head.size} leaves, and the newest checkpoint here only"
+                    says += f" {epoch.newest.size}: the bundle was made before, or its end was cut off"
                     raise FindingError("not_append_only", says)
                 if roots.setdefault(head.size, head).root != head.root:
                     says = f"{head.where} and {roots[head.size].where} have other roots for {head.size} leaves"
@@ -317,6 +316,12 @@ class Audit:
         """Verify that a kept checkpoint grew into the newest; raises FindingError."""
         old, new = (head.size, head.root), (epoch.newest.size, epoch.newest.root)
         name = f"log/e{epoch.number}/consistency/{head.size}.txt"
+        if head in self._options.checkpoint and 0 < head.size < epoch.newest.size and name not in self._bundle.names:
+            says = (
+                f"the bundle holds no proof that {head.where} grew into its newest checkpoint: ask for the hashes from"
+            )
+            says += f" {head.size} to {epoch.newest.size} leaves, and put them into {name}, a line each"
+            raise FindingError("truncated", says)
         with demanded("not_append_only", f"{name} does not show that {head.where} grew into the newest checkpoint"):
             if 0 < head.size < epoch.newest.size:
                 proof = read_hashes(self._bundle.read(name).decode())

@@ -1,6 +1,7 @@
 """A stranger verifies a bundle with nothing but verify.py and Python."""
 
 import ast
+import base64
 import json
 import subprocess
 import sys
@@ -73,7 +74,25 @@ class TestProgram:
         done = _run(tmp_path)
 
         assert done.stdout.startswith("THE KEY WAS NOT PINNED.")
+        assert done.stdout.endswith("WHO SIGNED IT WAS NOT VERIFIED.\n")
+        assert "VERIFIED.\n" not in done.stdout.splitlines(keepends=True)
         assert done.returncode == 0
+
+    def test_it_says_how_a_checkpoint_can_be_compared_that_the_bundle_does_not_know(self, tmp_path: Path) -> None:
+        log = Log(Writer().entries(MANY))
+        folder = bundles.write_evidence(tmp_path / "bundle", log, about={log.entries[7].id})
+        kept = tmp_path / "kept.txt"
+        kept.write_text(log.checkpoint(300), "utf-8")
+        without = _run(folder, "--vkey", VKEY, "--checkpoint", str(kept))
+        hashes = bundles.proof_of(300, log.hashes)
+        (folder / "log/e1/consistency/300.txt").write_text(
+            "".join(f"{base64.b64encode(each).decode()}\n" for each in hashes), "utf-8"
+        )
+
+        done = _run(folder, "--vkey", VKEY, "--checkpoint", str(kept))
+
+        assert (without.returncode, done.returncode) == (3, 0), without.stdout + done.stdout
+        assert f"from 300 to {MANY} leaves, and put them into log/e1/consistency/300.txt" in without.stdout
 
     def test_it_names_the_first_bad_row(self, tmp_path: Path) -> None:
         log = Log(Writer().entries(MANY))
