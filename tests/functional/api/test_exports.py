@@ -40,7 +40,8 @@ def now(clock: time_machine.Traveller) -> time_machine.Traveller:
 @pytest.fixture
 def make(worker_database: Database, settings: Settings) -> Make:
     """Let the worker make what was asked for."""
-    job = ExportMaking(composition.export_makers(settings))
+    # All of it, however slow the machine is.
+    job = ExportMaking(composition.export_makers(settings), slice_seconds=60)
     return lambda: job(worker_database, clock.now())
 
 

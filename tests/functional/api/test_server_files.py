@@ -32,7 +32,7 @@ def export_id(
     del clock
     monkeypatch.setattr(files, "CHUNK_BYTES", 1000)
     asked = system.post("/v1/exports", {"kind": "audit", "format": "ndjson"})
-    ExportMaking(composition.export_makers(settings))(worker_database, NOON)
+    ExportMaking(composition.export_makers(settings), slice_seconds=60)(worker_database, NOON)
     return str((asked.json or {})["export_id"])
 
 

@@ -17,7 +17,7 @@ from consent_service.db.session import Database, make_engine
 from consent_service.exports import files
 from consent_service.exports.making import Step, Wanted
 from tests.builders import NOON
-from tests.functional.exports.test_jobs import Counting
+from tests.functional.exports.test_jobs import PATIENCE, Counting
 
 
 class Killed(Counting):
@@ -36,4 +36,4 @@ if __name__ == "__main__":
         make_engine(os.environ["DATABASE_URL_WORKER"]), keyring.load_keyring(Path(os.environ["CONSENT_KEYS"]))
     )
     with time_machine.travel(NOON, tick=False):
-        ExportMaking({"audit": Killed()})(database, clock.now())
+        ExportMaking({"audit": Killed()}, slice_seconds=PATIENCE)(database, clock.now())
