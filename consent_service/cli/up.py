@@ -36,6 +36,8 @@ OTHERS_LOGINS = frozenset({preparation.WORKER_URL, preparation.RETENTION_URL})
 # One process alone places and signs, and it can open nothing.
 KEEPERS = frozenset({preparation.SEQUENCER_URL, preparation.LOG_KEYS})
 OPENERS = OTHERS_LOGINS | {preparation.APP_URL, "CONSENT_KEYS"}
+# It sends nothing either.
+SENDERS = frozenset({"MAIL_USERNAME", "MAIL_PASSWORD", "SMS_GATEWAY_TOKEN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +110,14 @@ def _start(supervisor: Supervisor, folder: DataFolder, launch: Launch, *, afterw
     environment = _environment(folder) | dict(prepared.environment)
     if folder.is_demo:
         mail_port = _free_port()
-        supervisor.start(_mail_sink(folder, environment, port=mail_port))
+        supervisor.start(_mail_sink(folder, _without(environment, OPENERS | KEEPERS), port=mail_port))
         environment |= {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": str(mail_port)}
     supervisor.start(_program("worker", ("consent_service.cli.main", "worker"), _without(environment, KEEPERS)))
     # Whoever breaks into the web server finds no login there that could send, sweep, delete or sign.
     supervisor.start(_web(launch, _without(environment, OTHERS_LOGINS | KEEPERS)))
     supervisor.wait_until(lambda: _is_ready(launch), seconds=READY_WITHIN)
     # Consents and withdrawals do not wait for the log: where its key is wrong they go on, and their entries wait.
-    keeper = _without(environment, OPENERS)
+    keeper = _without(environment, OPENERS | SENDERS)
     supervisor.start(_program("log-keeper", ("consent_service.cli.main", "log-keeper"), keeper))
 
 

@@ -54,6 +54,19 @@ class TestDemo:
         assert len(texts) > 1
         assert not any(password in text for text in texts)
 
+    def test_each_program_knows_no_login_but_its_own(self, service: Service) -> None:
+        logins = json.loads((service.data / "keys" / "logins.json").read_text(encoding="utf-8"))
+        allowed = {
+            b"mail-sink": set(),
+            b"granian": {"app"},
+            b"worker": {"app", "worker", "retention"},
+            b"log-keeper": {"sequencer"},
+        }
+
+        for program, parts in allowed.items():
+            environment = Path(f"/proc/{_wait_for(service, program)}/environ").read_bytes()
+            assert {part for part, password in logins.items() if password.encode() in environment} == parts, program
+
     def test_a_web_server_that_is_killed_comes_back(self, service: Service) -> None:
         (leader,) = {os.getsid(pid) for pid in service.processes() if b"granian" in _command_of(pid)}
 
@@ -107,6 +120,17 @@ class TestRefusals:
 
         assert service.process.wait(PATIENCE) == 1
         assert "set MAIL_SENDER" in service.output()
+
+
+def _wait_for(service: Service, program: bytes) -> int:
+    """Return a process of this program; the keeper of the log starts when the web server answers."""
+    give_up_at = time.monotonic() + PATIENCE
+    while True:
+        found = [pid for pid in service.processes() if program in _command_of(pid).split(b"\0")]
+        if found:
+            return found[0]
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
 
 
 def _command_of(pid: int) -> bytes:
