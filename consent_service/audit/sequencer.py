@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, delete, insert, select, text, update
+from sqlalchemy import Row, Select, delete, insert, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from sqlalchemy.orm import Session
 
@@ -89,7 +89,13 @@ def find_recovery(session: Session, log: Log) -> Row[Any] | None:
     """Find the entry that opens the next epoch: it names exactly the refused log and what is left of it."""
     if log.refused is None:
         return None
-    rows = session.execute(_waiting(session).where(AuditEntry.gap.is_not(None)).order_by(AuditEntry.id.desc()))
+    waits = select(AuditQueue.entry_id).where(
+        AuditQueue.controller_id == AuditEntry.controller_id, AuditQueue.entry_id == AuditEntry.id
+    )
+    found = _entries().where(
+        AuditEntry.controller_id == controller_of(session), AuditEntry.gap.is_not(None), waits.exists()
+    )
+    rows = session.execute(found.order_by(AuditEntry.id.desc()))
     for row in rows:
         # The log that was lost may have begun with the name of another host.
         path = str(row.gap.get("log")).partition("/")[2]
@@ -137,24 +143,34 @@ def _open(session: Session, *, host: str, vkey_of: FindVkey, epoch: int, at: dat
 
 
 def _list_waiting(session: Session, *, limit: int) -> Sequence[Row[Any]]:
-    return session.execute(_waiting(session).order_by(AuditQueue.seq).limit(limit)).all()
-
-
-def _waiting(session: Session) -> Select[Any]:
-    return (
-        select(
-            AuditEntry.id,
-            AuditEntry.version,
-            AuditEntry.type,
-            AuditEntry.occurred_at,
-            AuditEntry.commit,
-            AuditEntry.gap,
-        )
-        .join(
-            AuditQueue,
-            (AuditQueue.controller_id == AuditEntry.controller_id) & (AuditQueue.entry_id == AuditEntry.id),
-        )
+    # One look-up for each row of the queue, however large either table is thought to be: joined otherwise, a queue that
+    # has grown to a hundred thousand takes longer for a batch than a statement may.
+    entry = (
+        _entries()
+        .where(AuditEntry.controller_id == AuditQueue.controller_id, AuditEntry.id == AuditQueue.entry_id)
+        .correlate(AuditQueue)
+        .offset(0)
+        .lateral("waiting")
+    )
+    rows = (
+        select(*entry.columns)
+        .select_from(AuditQueue)
+        .join(entry, true())
         .where(AuditQueue.controller_id == controller_of(session))
+        .order_by(AuditQueue.seq)
+        .limit(limit)
+    )
+    return session.execute(rows).all()
+
+
+def _entries() -> Select[Any]:
+    return select(
+        AuditEntry.id,
+        AuditEntry.version,
+        AuditEntry.type,
+        AuditEntry.occurred_at,
+        AuditEntry.commit,
+        AuditEntry.gap,
     )
 
 
