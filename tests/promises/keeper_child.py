@@ -21,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from consent_service.audit import outside_copy
 from consent_service.cli import log_keeper
 from consent_service.cli.log_keeper import Keeper
 from consent_service.crypto.keyring import Keyring
@@ -152,7 +153,7 @@ def _rounds(order: dict[str, Any]) -> int:
     steps = Steps(order.get("at", 0), signal.Signals[order.get("signal", "SIGKILL")], str(folder), [])
     keeper = Keeper(database, settings_of(folder), SEED)
     if "room" in order:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (order["room"], resource.RLIM_INFINITY))
+        _limit_files(order["room"])
     with psycopg.connect(order["writer"], autocommit=True) as writer:
         steps.watch(database)
         for times in order["rounds"]:
@@ -170,6 +171,20 @@ def _rounds(order: dict[str, Any]) -> int:
 def _limit_idling(raw: Any, milliseconds: int) -> None:  # noqa: ANN401 - the driver's connection
     raw.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
     raw.commit()
+
+
+def _limit_files(room: int) -> None:
+    """Let the kernel refuse whatever a file of the copy holds beyond so many bytes, as a full disk does."""
+    write = outside_copy._write  # noqa: SLF001 - the one place at which the copy reaches the disk
+
+    def writing(path: Path, content: bytes, *, fresh: Path) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        try:
+            write(path, content, fresh=fresh)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    outside_copy._write = writing  # noqa: SLF001 - as above
 
 
 def _note_signatures(journal: Path) -> None:
