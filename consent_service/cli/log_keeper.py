@@ -4,7 +4,6 @@ It holds the key that signs and none that opens. Whatever stops it, consent traf
 """
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from consent_service.audit.logs import Log
 from consent_service.audit.outside_copy import LogCopy
 from consent_service.audit.policy import Policy
 from consent_service.audit.publisher import Outside
-from consent_service.cli import log_witnesses
+from consent_service.cli import log_witnesses, stopping
 from consent_service.cli.log_witnesses import Witnesses
 from consent_service.config import LogKeeperSettings
 from consent_service.crypto import keyring
@@ -45,7 +44,6 @@ REFUSED_SECONDS: Final = 30.0
 _AWAY_SECONDS: Final = 1.0
 _PLACE: Final = "place"
 _PUBLISH: Final = "publish"
-_STOP_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
 
 _registry = CollectorRegistry()
 _placed = Counter("consent_log_entries_placed", "Audit entries that were given their place.", registry=_registry)
@@ -249,15 +247,14 @@ def command() -> None:
     """
     settings = LogKeeperSettings.from_environ()
     log_lines.configure()
-    # A handler could interrupt the thread that it has to wake, so signals are waited for instead.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    stopping.hold_back()
     keys = keyring.load_keyring(settings.log_keys_dir, names=keyring.LOG_NAMES)
     database = Database(make_engine(settings.database_url, pool_size=3), Keyring({}))
     stop = Event()
     failures: list[Exception] = []
     threads = start(database, settings, keys, stop=stop, failures=failures)
     _log.info("log_keeper_started", pid=os.getpid())
-    while all(thread.is_alive() for thread in threads) and signal.sigtimedwait(_STOP_SIGNALS, _AWAY_SECONDS) is None:
+    while all(thread.is_alive() for thread in threads) and not stopping.is_asked(within=_AWAY_SECONDS):
         pass
     stop.set()
     for thread in threads:

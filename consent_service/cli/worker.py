@@ -1,7 +1,6 @@
 """The worker process: sends what waits in the outbox, makes files, and sweeps what has served its time."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 from consent_service import app
 from consent_service.admission import idempotency, mail_caps, throttle
 from consent_service.audit.logs import PLATFORM
-from consent_service.cli import decision_mover, retention
+from consent_service.cli import decision_mover, retention, stopping
 from consent_service.cli.export_maker import ExportMaking
 from consent_service.config import Settings
 from consent_service.consent import preference_links, revoking, signup_requests
@@ -35,7 +34,6 @@ from consent_service.web import logs
 BATCH: Final = 500
 MOST_BATCHES: Final = 20
 
-_STOP_SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
 _LOOK_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -56,15 +54,14 @@ def command() -> None:
     """
     settings = Settings.from_environ(database_variable="DATABASE_URL_WORKER")
     logs.configure()
-    # A handler could interrupt the thread that it has to wake, so signals are waited for instead.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    stopping.hold_back()
     database = Database(make_engine(settings.database_url), keyring.load_keyring(settings.keys_dir))
     stop = Event()
     failures: list[Exception] = []
     thread = Thread(target=_work, args=(database, settings, stop, failures), name="worker")
     thread.start()
     _log.info("worker_started", pid=os.getpid())
-    while thread.is_alive() and signal.sigtimedwait(_STOP_SIGNALS, _LOOK_SECONDS) is None:
+    while thread.is_alive() and not stopping.is_asked(within=_LOOK_SECONDS):
         pass
     stop.set()
     thread.join()
