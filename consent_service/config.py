@@ -131,8 +131,13 @@ def decision_log_months() -> int:
 
 
 def _public_url(text: str) -> str:
-    """Return the base of every link without a trailing slash; raises SettingsError when it is not an http(s) URL."""
+    """Return the base of every link without a trailing slash; raises SettingsError when it is not an http(s) URL.
+
+    Its host begins the name of every log and of the key that signs it, for ever and for everybody to read.
+    """
     parts = urlsplit(text)
+    if any(char in "@+" or char.isspace() for char in parts.netloc):
+        raise SettingsError("PUBLIC_URL names a host and a port, and no login")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise SettingsError("PUBLIC_URL is not an http or https address")
     return text.rstrip("/")
