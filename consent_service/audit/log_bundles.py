@@ -6,6 +6,7 @@ stand in the order of the tree.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Final
 
 from sqlalchemy import select
@@ -81,10 +82,10 @@ def head_files(session: Session, signed: SignedLog, *, with_proofs: bool) -> Ite
     log, newest = signed.log, signed.head
     yield BundleFile(signed.path("vkey.txt"), f"{log.vkey}\n".encode())
     yield BundleFile(signed.path("checkpoint"), newest.text.encode())
-    days = {f"{head.signed_at:%Y-%m-%d}": head for head in logs.list_checkpoints(session, log)}
     read = logs.reader(session, log)
-    for day, head in days.items():
+    for head in logs.list_daily_checkpoints(session, log):
         if 0 < head.size < newest.size:
+            day = f"{head.signed_at.astimezone(UTC):%Y-%m-%d}"
             yield BundleFile(signed.path(f"checkpoints/{day}.txt"), head.text.encode())
             if with_proofs:
                 hashes = merkle.prove_consistency(head.size, newest.size, read)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from consent_service.audit import leaves, merkle
@@ -210,6 +211,14 @@ def list_checkpoints(session: Session, log: Log) -> Iterator[SignedHead]:
     """Give the signed heads of an epoch that are kept, oldest first: of earlier hours the last one each."""
     rows = session.scalars(_checkpoints(session, log).order_by(AuditCheckpoint.size)).all()
     return (_signed(session, row) for row in rows)
+
+
+def list_daily_checkpoints(session: Session, log: Log) -> Iterator[SignedHead]:
+    """Give the last signed head of each day (UTC) of an epoch, oldest first."""
+    # Literals, for what is distinct and what orders must be the same to PostgreSQL.
+    day = func.date_trunc(literal_column("'day'"), AuditCheckpoint.signed_at, literal_column("'UTC'"))
+    last = _checkpoints(session, log).ext(distinct_on(day)).order_by(day, AuditCheckpoint.size.desc())
+    return (_signed(session, row) for row in session.scalars(last).all())
 
 
 def list_newest_checkpoints(session: Session, log: Log) -> Iterator[SignedHead]:

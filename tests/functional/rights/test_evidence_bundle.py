@@ -194,6 +194,22 @@ class TestAPersonsBundle:
         assert "log/e1/checkpoints/2026-03-02.txt" in unpacked.names
         assert (code, told["epochs"][0]["append_only"]) == (0, True)
 
+    def test_holds_the_last_head_of_each_day_before(
+        self, stage: Stage, form: FormVersion, keeper: LogKeeper, person: str, tmp_path: Path
+    ) -> None:
+        keeper.publish(at=NOON)
+        last = {}
+        for day in (0, 1, 2):
+            stage.give(form, NEWS, email=f"{day}@kunde.example", at=NOON)
+            last[f"2026-03-0{2 + day}"] = keeper.publish(at=NOON + day * DAY + timedelta(hours=11, minutes=59))
+        unpacked = bundle(stage, tmp_path, About(subject_id=person))
+
+        kept = {name for name in unpacked.names if name.startswith("log/e1/checkpoints/")}
+
+        assert kept == {"log/e1/checkpoints/2026-03-02.txt", "log/e1/checkpoints/2026-03-03.txt"}
+        assert unpacked.read("log/e1/checkpoints/2026-03-02.txt") == last["2026-03-02"]
+        assert unpacked.read("log/e1/checkpoint") == last["2026-03-04"]
+
     def test_whoever_looks_is_written_down(self, stage: Stage, keeper: LogKeeper, person: str, tmp_path: Path) -> None:
         keeper.publish()
         bundle(stage, tmp_path, About(subject_id=person))
