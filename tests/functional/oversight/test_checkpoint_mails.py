@@ -110,7 +110,7 @@ class TestTheMail:
             assert len(note) > 4
             assert all(line in text for line in note)
             assert "--checkpoint checkpoint-2026-03-02.txt" in text
-        assert "Oppføringer: 4" in text_of(found)
+        assert "Innførsler: 4" in text_of(found)
         assert found["Subject"] == "Kontrollpunkt for samtykkeloggen – Nordlys AS"
 
     def test_links_to_nobody_and_loads_nothing(self, house: House, mails: Mails) -> None:
@@ -188,7 +188,7 @@ class TestOnceADay:
         (found,) = mails(at=NOON + DAY)
 
         assert the_file(found).get_filename() == "checkpoint-2026-03-03.txt"
-        assert "Oppføringer: 9" in text_of(found)
+        assert "Innførsler: 9" in text_of(found)
 
     def test_it_leaves_in_the_morning_where_the_controller_is(self, house: House, mails: Mails) -> None:
         del house
