@@ -14,11 +14,12 @@ from consent_service.api.acts import Act, authorised
 from consent_service.api.blueprints import ApiBlueprint
 from consent_service.api.fields import Text, Timestamp
 from consent_service.api.parsing import complaint
-from consent_service.audit.grammar import LONGEST_QUERY, Query
+from consent_service.audit.grammar import LONGEST_QUERY, AddressTerm, Query
 from consent_service.audit.query_values import QueryProblem
 from consent_service.consent import log_queries
 from consent_service.db.session import keyring_of
 from consent_service.errors import AuditQueryInvalidError
+from consent_service.web.problems import ProblemError
 
 blueprint = ApiBlueprint("audit_entries", __name__, description="What happened, by whom, about whom.")
 
@@ -146,9 +147,13 @@ def list_entries(act: Act, sent: EntryQuery) -> tuple[dict[str, Any], int, Mappi
 def query_entries(act: Act, sent: EntryQuery) -> dict[str, Any]:
     """List entries of the audit log, newest first; the query may name a person by an address.
 
-    The answer has the query with `subject:sub_…` in its place, for the next call or an address bar.
+    The answer has the query with `subject:sub_…` in its place, for the next call or an address bar. Whether an address
+    is known, and under which id, is told to keys with `subjects:read` alone.
     """
-    asked = log_queries.resolve(act.session, log_queries.read(act.session, sent.q, within=act.api_key.purposes))
+    typed = log_queries.read(act.session, sent.q, within=act.api_key.purposes)
+    if typed.of(AddressTerm) and "subjects:read" not in act.api_key.scopes:
+        raise ProblemError("scope_missing")
+    asked = log_queries.resolve(act.session, typed)
     if asked is None:
         return {"data": [], "q": None, "next_cursor": None}
     return _page(act, sent, asked)

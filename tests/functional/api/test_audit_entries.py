@@ -320,6 +320,15 @@ class TestLimitedKeys:
         assert (shown.status_code, shown.get_json()["code"]) == (403, "purpose_not_allowed")
         assert limited.get(f"/v1/audit/entries/{found[0]['entry_id']}").status_code == 200
 
+    def test_who_may_not_read_people_finds_none_by_address(self, limited: System, kari: str) -> None:
+        answers = [
+            limited.post("/v1/audit/queries", {"q": f"subject:{each}"}) for each in (KARI["email"], "x@y.example")
+        ]
+        by_id = limited.post("/v1/audit/queries", {"q": f"subject:{kari}"})
+
+        assert [(each.status_code, each.get_json()["code"]) for each in answers] == [(403, "scope_missing")] * 2
+        assert by_id.status_code == 200
+
     def test_they_are_told_of_no_other_purpose(self, limited: System) -> None:
         answer = limited.get("/v1/audit/entries?q=purpose:survey%20purpose:survei").get_json()
 
