@@ -1,6 +1,6 @@
 """Begins the verification of each epoch of a log: which heads vouch for it, and whether the next one hides a loss."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consent_service.audit import logs, outside_copy, verified_heads
+from consent_service.audit import logs, merkle, outside_copy, publisher, sequencer, verified_heads
+from consent_service.audit.checkpoints import Checkpoint
 from consent_service.audit.findings import Findings
 from consent_service.audit.logs import Log
 from consent_service.audit.models import AuditEntry, AuditLeaf
@@ -63,7 +64,10 @@ def begin(session: Session, *, copies: Path | None, at: datetime, findings: Find
     session.expire_all()
     epochs = logs.list_epochs(session)
     first_words = _first_words(session)
-    _demand_order(session, epochs, outside, _given_up(first_words), findings)
+    given_up = _given_up(first_words)
+    _demand_order(session, epochs, outside, given_up, findings)
+    if epochs and given_up:
+        _demand_given_up(session, epochs[-1], outside, given_up, findings)
     checks: list[EpochCheck] = []
     for log, following in zip(epochs, (*epochs[1:], None), strict=False):
         named = None if following is None else first_words.get(following.epoch, _Named(None, None))
@@ -149,7 +153,9 @@ def _demand_named(log: Log, last: Head | None, named: _Named, findings: Findings
     if named.type != "log.recovered" or gap is None:
         findings.add("gap_hidden", where, "the epoch does not begin by saying what was lost")
         return False
-    if gap.get("log") != log.origin or gap.get("kept") != log.size:
+    # The log that was lost may have begun with the name of another host.
+    is_ours = str(gap.get("log")).partition("/")[2] == log.origin.partition("/")[2]
+    if not is_ours or gap.get("kept") != log.size:
         findings.add("gap_hidden", where, "the epoch begins by naming another log, or another rest of it")
         return False
     if last is not None and (gap.get("size"), gap.get("root")) != (last.size, last.root.hex()):
@@ -177,11 +183,33 @@ def _outside(folder: Path) -> dict[int, OutsideHeads]:
     return {epoch: heads for epoch, heads in found.items() if replace(heads, vkey=None) != _NOTHING}
 
 
-def _given_up(first_words: Mapping[int, _Named]) -> Iterator[int]:
-    """Give the epochs that a database put back twice does not know, and that the next one names one by one."""
+def _given_up(first_words: Mapping[int, _Named]) -> dict[int, Mapping[str, Any]]:
+    """Return the epochs that a database put back twice does not know, with what the next one says of each."""
+    found: dict[int, Mapping[str, Any]] = {}
     for epoch, named in first_words.items():
-        later = len((named.gap or {}).get("later", ()))
-        yield from range(epoch - later, epoch)
+        later = (named.gap or {}).get("later", [])
+        if isinstance(later, list) and all(isinstance(said, dict) for said in later):
+            found |= dict(enumerate(later, epoch - len(later)))
+    return found
+
+
+def _demand_given_up(
+    session: Session,
+    log: Log,
+    outside: Mapping[int, OutsideHeads],
+    given_up: Mapping[int, Mapping[str, Any]],
+    findings: Findings,
+) -> None:
+    """Report an epoch that lies outside alone, and of which a recovery names another end than it has."""
+    key = verified_heads.find_key(log, findings)
+    for epoch, said in given_up.items():
+        last = outside.get(epoch, _NOTHING).last
+        if last is None or key is None:
+            continue
+        path = sequencer.path_of(session, epoch=epoch)
+        head = publisher.find_head(last.note, path, [key.public_key]) or Checkpoint(log.origin, 0, merkle.EMPTY_ROOT)
+        if (said.get("size"), said.get("root")) != (head.size, head.root.hex()):
+            findings.add("gap_hidden", last.where, "a recovery names another end of this epoch than lies outside")
 
 
 def _first_words(session: Session) -> dict[int, _Named]:
@@ -190,4 +218,5 @@ def _first_words(session: Session) -> dict[int, _Named]:
         .join(AuditEntry, (AuditEntry.controller_id == AuditLeaf.controller_id) & (AuditEntry.id == AuditLeaf.entry_id))
         .where(AuditLeaf.controller_id == controller_of(session), AuditLeaf.index == 0)
     )
-    return {row.epoch: _Named(row.type, row.gap) for row in rows}
+    # Whatever stands there was written by somebody: a gap that is no gap says nothing.
+    return {row.epoch: _Named(row.type, row.gap if isinstance(row.gap, dict) else None) for row in rows}

@@ -7,9 +7,10 @@ tile above decides whether the entry or the tile was changed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, case, select
 from sqlalchemy.orm import Session
 
 from consent_service.audit import leaves, merkle
@@ -24,6 +25,9 @@ from consent_service.db.session import controller_of
 
 #: How many tiles of level 0 one transaction takes.
 STEP: Final = 8
+_NO_LEAF: Final = bytes(HASH_BYTES)
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class TreeCheck:
@@ -115,15 +119,11 @@ class TreeCheck:
             words = f"{row.entry_id}, which stands in this place, is not there"
             self._findings.add("entry_missing", self._name(index), words)
             return None
-        leaf = leaves.leaf_bytes(
-            version=row.version,
-            entry_id=row.entry_id,
-            type=row.type,
-            occurred_at=row.occurred_at,
-            commit=row.commit,
-            gap=row.gap,
-        )
-        return merkle.leaf_hash(leaf)
+        try:
+            return merkle.leaf_hash(_leaf(row))
+        except (AttributeError, TypeError, ValueError):
+            # No leaf was ever made of what stands there now, such as a gap that is a number.
+            return _NO_LEAF
 
     def _judge(
         self, session: Session, number: int, made: Sequence[bytes | None], kept: bytes, *, is_full: bool
@@ -233,12 +233,25 @@ class TreeCheck:
         return f"entry {index}" if self.log.epoch == 1 else f"entry {index} of epoch {self.log.epoch}"
 
 
+def _leaf(row: Row[Any]) -> bytes:
+    return leaves.leaf_bytes(
+        version=row.version,
+        entry_id=row.entry_id,
+        type=row.type,
+        occurred_at=row.occurred_at,
+        commit=row.commit,
+        gap=row.gap,
+    )
+
+
 def _rows(session: Session, epoch: int, first: int, until: int) -> Sequence[Row[Any]]:
     leaf, entry, about = AuditLeaf, AuditEntry, AuditEntryAbout
+    # PostgreSQL knows times that Python does not; one of them must not keep the rest from being read.
+    moment = case((entry.occurred_at.between(_FIRST, _LAST), entry.occurred_at)).label("occurred_at")
     return session.execute(
         select(
             *(leaf.index.label("place"), leaf.entry_id, entry.id.label("found"), entry.version, entry.type),
-            *(entry.occurred_at, entry.commit, entry.gap, entry.sealed_for, entry.sealed, about.subject_id),
+            *(moment, entry.commit, entry.gap, entry.sealed_for, entry.sealed, about.subject_id),
         )
         .outerjoin(entry, (entry.controller_id == leaf.controller_id) & (entry.id == leaf.entry_id))
         .outerjoin(about, (about.controller_id == leaf.controller_id) & (about.entry_id == leaf.entry_id))

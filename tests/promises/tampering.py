@@ -16,6 +16,7 @@ from tests.log_house import SEED, vkey_of
 from tests.promises.log_scene import LogScene
 
 Do = Callable[[LogScene, Random], None]
+Change = Callable[[Path, LogScene, Random], object]
 
 THIEF: Final = bytes(range(100, 132))
 
@@ -31,7 +32,7 @@ def by_sql(*statements: str) -> Do:
     return do
 
 
-def in_copy(change: Callable[[Path, LogScene, Random], object]) -> Do:
+def in_copy(change: Change) -> Do:
     """Tamper with the folder outside."""
 
     def do(scene: LogScene, rng: Random) -> None:
@@ -44,14 +45,19 @@ def any_tile(copy: Path, rng: Random, kind: str = "*") -> Path:
     return rng.choice(sorted(path for path in copy.glob(f"tile/{kind}/**/*") if path.is_file()))
 
 
-def flip(copy: Path, _: LogScene, rng: Random) -> None:
-    path = any_tile(copy, rng)
-    content = bytearray(path.read_bytes())
-    content[rng.randrange(len(content))] ^= 1
-    path.write_bytes(content)
+def flip(kind: str) -> Change:
+    """Flip one bit of a tile of a level, or of a bundle of entries."""
+
+    def do(copy: Path, _: LogScene, rng: Random) -> None:
+        path = any_tile(copy, rng, kind)
+        content = bytearray(path.read_bytes())
+        content[rng.randrange(len(content))] ^= 1
+        path.write_bytes(content)
+
+    return do
 
 
-def cut(kind: str) -> Do:
+def cut(kind: str) -> Change:
     """Cut off a tile of hashes, or a bundle of entries."""
 
     def do(copy: Path, _: LogScene, rng: Random) -> None:
@@ -59,7 +65,7 @@ def cut(kind: str) -> Do:
         content = path.read_bytes()
         path.write_bytes(content[: rng.randrange(len(content))])
 
-    return in_copy(do)
+    return do
 
 
 def swap_tiles(copy: Path, _: LogScene, rng: Random) -> None:

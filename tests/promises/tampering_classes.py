@@ -6,7 +6,7 @@ from typing import Final
 from consent_service.audit.outside_copy import CHECKPOINT, KEPT, VKEY
 from tests.log_house import SEED
 from tests.promises import tampering
-from tests.promises.tampering import Do, by_sql, in_copy
+from tests.promises.tampering import Change, Do, by_sql, in_copy
 
 #: Nothing can be fetched any more, so nobody can be shown a wrong log.
 REFUSED: Final = "refused"
@@ -40,6 +40,16 @@ def _set(table: str, change: str, *, where: str = "") -> Do:
     return by_sql(" ".join((f"UPDATE audit.{table} SET", change, "WHERE %(ours)s", where)))
 
 
+def _leaf(name: str, change: str) -> Tampering:
+    """Change what a leaf is made of."""
+    return Tampering(name, _entry(change), "leaf_mismatch", "leaf_mismatch")
+
+
+def _copy(name: str, change: Change, live: str, exported: str) -> Tampering:
+    """Tamper with the folder outside."""
+    return Tampering(name, in_copy(change), live, exported, of_copy=True)
+
+
 _COPIED: Final = (
     "INSERT INTO audit.entry (controller_id, id, version, type, occurred_at, commit, sealed_for, sealed)"
     " SELECT controller_id, '00000000-0000-7000-8000-000000000001', version, type, occurred_at, commit, sealed_for,"
@@ -47,19 +57,14 @@ _COPIED: Final = (
 )
 
 _ENTRIES: Final = (
-    Tampering("an entry's commitment", _entry(_flipped("commit", "%(byte)s")), "leaf_mismatch", "leaf_mismatch"),
-    Tampering("an entry's type", _entry("type = 'operator.created'"), "leaf_mismatch", "leaf_mismatch"),
-    Tampering(
-        "an entry dated back", _entry("occurred_at = occurred_at - interval '1 us'"), "leaf_mismatch", "leaf_mismatch"
-    ),
-    Tampering(
-        "an entry dated forward",
-        _entry("occurred_at = occurred_at + interval '1 year'"),
-        "leaf_mismatch",
-        "leaf_mismatch",
-    ),
-    Tampering("an entry's version", _entry("version = version + 1"), "leaf_mismatch", "leaf_mismatch"),
-    Tampering("a gap put in", _entry("type = 'log.recovered', gap = '{}'"), "leaf_mismatch", "leaf_mismatch"),
+    _leaf("an entry's commitment", _flipped("commit", "%(byte)s")),
+    _leaf("an entry's type", "type = 'operator.created'"),
+    _leaf("an entry dated back", "occurred_at = occurred_at - interval '1 us'"),
+    _leaf("an entry dated forward", "occurred_at = occurred_at + interval '1 year'"),
+    _leaf("an entry's version", "version = version + 1"),
+    _leaf("a gap put in", "type = 'log.recovered', gap = '{}'"),
+    Tampering("a gap that is none", _entry("type = 'log.recovered', gap = '5'"), "leaf_mismatch"),
+    Tampering("an entry at the end of time", _entry("occurred_at = 'infinity'"), "leaf_mismatch"),
     Tampering("an entry's payload", _entry(_flipped("sealed", "20 + %(byte)s")), "payload_damaged"),
     Tampering("an entry's payload and no more of it", _entry("sealed = ''"), "payload_damaged"),
     Tampering(
@@ -339,70 +344,37 @@ _STREAMS: Final = (
 )
 
 _COPIES: Final = (
-    Tampering("a file outside", in_copy(tampering.flip), "copy_differs", "leaf_mismatch", of_copy=True),
-    Tampering("a tile outside cut off", tampering.cut("[0-9]"), "copy_differs", "tile_mismatch", of_copy=True),
-    Tampering("entries outside cut off", tampering.cut("entries"), "copy_differs", "truncated", of_copy=True),
-    Tampering(
+    _copy("a tile outside", tampering.flip("0"), "copy_differs", "leaf_mismatch"),
+    _copy("an upper tile outside", tampering.flip("1"), "copy_differs", "tile_mismatch"),
+    _copy("entries outside", tampering.flip("entries"), "copy_differs", "leaf_mismatch"),
+    _copy("a tile outside cut off", tampering.cut("[0-9]"), "copy_differs", "tile_mismatch"),
+    _copy("entries outside cut off", tampering.cut("entries"), "copy_differs", "truncated"),
+    _copy(
         "a file outside deleted",
-        in_copy(lambda copy, _, rng: tampering.any_tile(copy, rng).unlink()),
+        lambda copy, _, rng: tampering.any_tile(copy, rng).unlink(),
         "copy_missing",
         "truncated",
-        of_copy=True,
     ),
-    Tampering(
-        "two files outside exchanged", in_copy(tampering.swap_tiles), "copy_differs", "leaf_mismatch", of_copy=True
-    ),
-    Tampering(
-        "a file outside of another log", in_copy(tampering.foreign_tiles), "copy_differs", "leaf_mismatch", of_copy=True
-    ),
-    Tampering(
-        "the head outside deleted",
-        in_copy(lambda copy, *_: (copy / CHECKPOINT).unlink()),
-        "copy_missing",
-        "truncated",
-        of_copy=True,
-    ),
-    Tampering(
-        "the head outside replaced by an older one",
-        in_copy(tampering.older_head),
-        "truncated",
-        "not_append_only",
-        of_copy=True,
-    ),
-    Tampering(
-        "the head outside edited", in_copy(tampering.edited_head), "bad_signature", "bad_signature", of_copy=True
-    ),
-    Tampering(
-        "the head outside signed with the stolen key",
-        in_copy(tampering.forged_head),
-        "checkpoint_conflict",
-        "checkpoint_conflict",
-        of_copy=True,
-    ),
-    Tampering(
-        "the head of a day signed with the stolen key",
-        in_copy(tampering.forged_day),
-        "not_append_only",
-        "not_append_only",
-        of_copy=True,
-    ),
-    Tampering(
+    _copy("two files outside exchanged", tampering.swap_tiles, "copy_differs", "leaf_mismatch"),
+    _copy("a file outside of another log", tampering.foreign_tiles, "copy_differs", "leaf_mismatch"),
+    _copy("the head outside deleted", lambda copy, *_: (copy / CHECKPOINT).unlink(), "copy_missing", "truncated"),
+    _copy("the head outside replaced by an older one", tampering.older_head, "truncated", "not_append_only"),
+    _copy("the head outside edited", tampering.edited_head, "bad_signature", "bad_signature"),
+    _copy("the head outside, by the stolen key", tampering.forged_head, "checkpoint_conflict", "checkpoint_conflict"),
+    _copy("the head of a day, by the stolen key", tampering.forged_day, "not_append_only", "not_append_only"),
+    _copy(
         "the heads of days exchanged for nonsense",
-        in_copy(lambda copy, _, rng: next((copy / KEPT).glob("*.txt")).write_bytes(rng.randbytes(200))),
+        lambda copy, _, rng: next((copy / KEPT).glob("*.txt")).write_bytes(rng.randbytes(200)),
         "bad_signature",
         "bad_signature",
-        of_copy=True,
     ),
-    Tampering(
+    _copy(
         "the key outside",
-        in_copy(lambda copy, scene, _: (copy / VKEY).write_bytes((scene.other.copy.folder / VKEY).read_bytes())),
+        lambda copy, scene, _: (copy / VKEY).write_bytes((scene.other.copy.folder / VKEY).read_bytes()),
         "unknown_key",
         "other_log",
-        of_copy=True,
     ),
-    Tampering(
-        "the whole folder of another log", in_copy(tampering.foreign_copy), "other_log", "other_log", of_copy=True
-    ),
+    _copy("the whole folder of another log", tampering.foreign_copy, "other_log", "other_log"),
 )
 
 CLASSES: Final = (*_ENTRIES, *_PLACES, *_TREES, *_HEADS, *_STREAMS, *_COPIES)
