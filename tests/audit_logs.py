@@ -13,9 +13,8 @@ from consent_service.audit.models import AuditCheckpoint, AuditCosignature
 from consent_service.crypto.notes import Cosigner, NoteSigner
 from consent_service.db.session import Database
 from tests.builders import NOON
+from tests.log_house import HOST, SEED, vkey_of
 
-HOST: Final = "consent.example"
-SEED: Final = bytes(range(32))
 WITNESS: Final = Cosigner("witness.example", bytes(range(32, 64)))
 
 
@@ -50,11 +49,6 @@ class LogKeeper:
         """Place what waits, sign the head, and return the note."""
         self.place()
         return self.sign(at=at)
-
-
-def vkey_of(origin: str) -> str:
-    """Return the public key of a log."""
-    return NoteSigner(origin, SEED).vkey
 
 
 def read_note(note: str) -> Checkpoint:

@@ -11,9 +11,10 @@ from consent_service.audit.models import AuditEntry
 from consent_service.crypto import notes
 from consent_service.crypto.notes import VerifierKey
 from consent_service.db.session import Database
-from tests.audit_logs import WITNESS, LogKeeper, read_note, vkey_of
+from tests.audit_logs import WITNESS, LogKeeper, read_note
 from tests.builders import NOON
 from tests.functional.api.conftest import System
+from tests.log_house import vkey_of
 
 
 @pytest.fixture
