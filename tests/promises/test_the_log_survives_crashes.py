@@ -36,7 +36,7 @@ from tests.services import PATIENCE
 KEEPERS = 2
 WRITERS = 2
 #: Between two blows so many acts are acknowledged at most, so that every moment of a keeper's life is hit.
-MOST_ACTS = 120
+MOST_ACTS = 40
 
 
 @dataclass
