@@ -31,6 +31,8 @@ TABLES = (
     "SELECT format('%I.%I', n.nspname, c.relname), c.relrowsecurity AND c.relforcerowsecurity, c.oid"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+    # Tables of one connection alone, which is lent to one test after another.
+    " AND NOT pg_is_other_temp_schema(n.oid)"
 )
 
 

@@ -65,7 +65,9 @@ class TestRoles:
         with psycopg.connect(superuser_url) as connection:
             owned = connection.execute(
                 "SELECT count(*) FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid"
-                " WHERE r.rolname = %s AND d.deptype = 'o'",
+                " LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid"
+                # Tables of one connection alone are gone with it.
+                " WHERE r.rolname = %s AND d.deptype = 'o' AND c.relpersistence IS DISTINCT FROM 't'",
                 (name,),
             ).fetchone()
 
