@@ -29,8 +29,9 @@ from consent_service.registry.forms import FormVersion
 from consent_service.rights import evidence_bundle, unlinking
 from consent_service.rights.bundle_facts import About
 from tests.acts import KARI, OLA, Stage
-from tests.audit_logs import LogKeeper, vkey_of
+from tests.audit_logs import LogKeeper
 from tests.builders import NOON
+from tests.log_house import vkey_of
 
 DAY = timedelta(days=1)
 NEWS, CLUB = ("newsletter", "email"), ("club", "email")
