@@ -30,6 +30,8 @@ from consent_service.errors import CheckpointInvalidError, LogRefusedError, Note
 
 #: How many leaves one head adds at most: what waits while an old log is copied for the first time fits in memory.
 STEP: Final = 64 * TILE_WIDTH
+#: The finding that no comparison with the copy takes back: a witness has seen another history, or more than there is.
+CONTRADICTED: Final = "witness_contradicts"
 
 
 @dataclass(frozen=True, slots=True)

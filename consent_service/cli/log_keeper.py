@@ -91,7 +91,6 @@ class Keeper:
         self._settings = settings
         self._seed = seed
         self._known = _Known()
-        self._contradicted: dict[tuple[str, int], str] = {}
         event.listen(database.engine, "connect", lambda *_: self._forget())
 
     def place(self) -> int:
@@ -110,9 +109,14 @@ class Keeper:
         _placed.inc(placed)
         return placed
 
-    def contradict(self, controller_id: str, epoch: int, finding: str) -> None:
-        """Sign nothing more of an epoch of which a witness has seen another history, or more than there is."""
-        self._contradicted[controller_id, epoch] = finding
+    def contradict(self, controller_id: str, epoch: int) -> None:
+        """Sign nothing more of an epoch of which a witness has seen another history, or more than there is.
+
+        That stands at the log itself, so that no restart forgets it; a recovery alone goes on from there.
+        """
+        with self._database.transaction(controller_id) as session:
+            log = logs.get(session, epoch=epoch)
+            publisher.mark(session, log, refused=publisher.CONTRADICTED, at=clock.now())
         self._known.done.pop(controller_id, None)
 
     def publish_all(self) -> None:
@@ -174,8 +178,8 @@ class Keeper:
 
     def _sign(self, controller_id: str, log: Log) -> bool:
         """Sign the next head of a log; True where there was nothing new to sign."""
-        if (controller_id, log.epoch) in self._contradicted:
-            raise LogRefusedError(self._contradicted[controller_id, log.epoch], "a witness has seen another history")
+        if log.refused == publisher.CONTRADICTED:
+            raise LogRefusedError(publisher.CONTRADICTED, "a witness has seen another history")
         copy = self._copy(controller_id, log.epoch)
         outside = self._look_outside(controller_id, log.epoch)
         signer = NoteSigner(log.origin, self._seed)

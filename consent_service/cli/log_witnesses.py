@@ -45,8 +45,8 @@ _contradicted = Gauge(
 
 _log = structlog.get_logger(__name__)
 
-#: Told of a controller and an epoch whose witness knows of another history, with the name of the finding.
-Contradict = Callable[[str, int, str], None]
+#: Told of a controller and an epoch whose witness knows of another history.
+Contradict = Callable[[str, int], None]
 
 
 class Witnesses:
@@ -130,7 +130,7 @@ class Witnesses:
 
     def _stop(self, controller_id: str, log: Log, *, code: str) -> None:
         self._contradicted.add((controller_id, log.epoch))
-        self._contradict(controller_id, log.epoch, "not_append_only")
+        self._contradict(controller_id, log.epoch)
         _log.error("log_contradicted", controller_id=controller_id, log=log.origin, code=code)
 
     def is_unwitnessed(self, controller_id: str) -> bool:

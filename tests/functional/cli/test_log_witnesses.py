@@ -177,8 +177,20 @@ class TestContradiction:
         house.act()
         house.keep()
 
-        assert house.log().refused == "not_append_only"
+        assert house.log().refused == "witness_contradicts"
         assert house.copy.read_checkpoint() == before
+
+    def test_no_restart_forgets_it(self, house: House) -> None:
+        house.keeper.contradict(house.controller_id, 1)
+        house.keeper = House.of(
+            house.database, house.sequencer, house.controller_id, house.folder, house.superuser_url
+        ).keeper
+
+        house.act()
+        house.keep()
+
+        assert house.log().refused == "witness_contradicts"
+        assert house.head().size == 1
 
 
 class TestAlarm:
