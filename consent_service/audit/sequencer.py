@@ -5,7 +5,7 @@ waits for "the next id" loses what commits late. The lock on the tree's row make
 transaction, so a kill at any point leaves it whole or undone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ from consent_service import identifiers
 from consent_service.audit import leaves, logs, merkle
 from consent_service.audit.logs import Log
 from consent_service.audit.merkle import Tile
-from consent_service.audit.models import AuditEntry, AuditQueue, AuditTile, AuditTree
+from consent_service.audit.models import AuditEntry, AuditLeaf, AuditQueue, AuditTile, AuditTree
 from consent_service.db.session import controller_of
 
 #: How many entries one transaction places.
@@ -69,7 +69,7 @@ def place_batch(session: Session, *, host: str, vkey_of: FindVkey, at: datetime,
         log = _append(session, log, [recovery])
     elif log.refused is not None:
         return None
-    waiting = _list_waiting(session, limit=limit)
+    waiting = _without_placed(session, _list_waiting(session, limit=limit))
     if waiting:
         log = _append(session, log, waiting)
     return Batch(placed=len(waiting) + (recovery is not None), log=log)
@@ -163,6 +163,31 @@ def _list_waiting(session: Session, *, limit: int) -> Sequence[Row[Any]]:
     return session.execute(rows).all()
 
 
+def _without_placed(session: Session, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """Leave out what has its place already, and take it out of the queue.
+
+    No trigger ever queues an entry twice; but one row that somebody put there would stop all that come after it.
+    """
+    asked = [row.id for row in rows]
+    placed = set(
+        session.scalars(
+            select(AuditLeaf.entry_id).where(
+                AuditLeaf.controller_id == controller_of(session), AuditLeaf.entry_id.in_(asked)
+            )
+        )
+    )
+    if not placed:
+        return rows
+    _take_out(session, placed)
+    return [row for row in rows if row.id not in placed]
+
+
+def _take_out(session: Session, entry_ids: Collection[str]) -> None:
+    session.execute(
+        delete(AuditQueue).where(AuditQueue.controller_id == controller_of(session), AuditQueue.entry_id.in_(entry_ids))
+    )
+
+
 def _entries() -> Select[Any]:
     return select(
         AuditEntry.id,
@@ -196,11 +221,7 @@ def _append(session: Session, log: Log, rows: Sequence[Row[Any]]) -> Log:
         .where(AuditTree.controller_id == controller_of(session), AuditTree.epoch == log.epoch)
         .values(size=appended.size, root=appended.root, edge=list(appended.edge))
     )
-    session.execute(
-        delete(AuditQueue).where(
-            AuditQueue.controller_id == controller_of(session), AuditQueue.entry_id.in_([row.id for row in rows])
-        )
-    )
+    _take_out(session, [row.id for row in rows])
     return logs.get(session, epoch=log.epoch)
 
 

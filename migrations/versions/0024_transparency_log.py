@@ -163,11 +163,13 @@ def _grant(*, app: str, sequencer: str, retention: str) -> None:
     tenancy.grant(connection, "audit.stream_head", to=retention, grants="DELETE")
     for table in ("queue", "tree"):
         op.execute(f"CREATE POLICY sequencer_sees_all ON audit.{table} FOR SELECT TO {name} USING (true)")
-    for table in ("controller_directory", "installation", "key_fingerprint"):
-        tenancy.grant(connection, table, to=sequencer, grants="SELECT")
+    tenancy.grant(connection, "key_fingerprint", to=sequencer, grants="SELECT")
 
 
 def downgrade() -> None:
+    """Go back where nothing was signed yet; a log that was is not taken back, and neither is what it says."""
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM audit.tree WHERE size > 0)")):
+        raise RuntimeError("entries have their places in signed logs; this schema does not go back")
     op.execute("DROP POLICY sequencer_sees_all ON audit.queue")
     for table in ("cosignature", "checkpoint", "tile", "leaf", "tree"):
         op.drop_table(table, schema=_SCHEMA)

@@ -270,6 +270,25 @@ def _uuid(database: Database, controller: str) -> object:
         return session.connection().exec_driver_sql("SELECT current_setting('app.controller')").scalar_one()
 
 
+class TestQueue:
+    def test_a_row_of_what_has_its_place_stops_nobody(
+        self, database: Database, controller: str, superuser_url: str, place: Callable[..., Batch | None]
+    ) -> None:
+        place()
+        with psycopg.connect(superuser_url) as connection:
+            connection.execute(
+                "INSERT INTO audit.queue (controller_id, entry_id) SELECT controller_id, entry_id FROM audit.leaf"
+            )
+        with database.transaction(controller) as session:
+            later = act(session)
+
+        place()
+
+        with database.transaction(controller) as session:
+            assert placed(session)[1:] == [later]
+            assert logs.get(session).size == 2
+
+
 class TestOrder:
     def test_entries_of_one_moment_stand_in_the_order_of_their_stream(
         self, database: Database, controller: str, place: Callable[..., Batch | None]
