@@ -58,6 +58,11 @@ class Act:
         """Say whether the key is made for this purpose."""
         return self.api_key.purposes is None or purpose in self.api_key.purposes
 
+    def demand_scope(self, scope: str) -> None:
+        """Raise ProblemError unless the key has a scope that only some calls of a route need."""
+        if scope not in self.api_key.scopes:
+            raise ProblemError("scope_missing")
+
     def demand_purpose(self, purpose: str | None) -> None:
         """Raise ProblemError where the key is limited to other purposes; None, which means all, is one of these."""
         if self.api_key.purposes is not None and (purpose is None or not self.may_use(purpose)):

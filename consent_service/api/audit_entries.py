@@ -19,7 +19,6 @@ from consent_service.audit.query_values import QueryProblem
 from consent_service.consent import log_queries
 from consent_service.db.session import keyring_of
 from consent_service.errors import AuditQueryInvalidError
-from consent_service.web.problems import ProblemError
 
 blueprint = ApiBlueprint("audit_entries", __name__, description="What happened, by whom, about whom.")
 
@@ -151,8 +150,8 @@ def query_entries(act: Act, sent: EntryQuery) -> dict[str, Any]:
     is known, and under which id, is told to keys with `subjects:read` alone.
     """
     typed = log_queries.read(act.session, sent.q, within=act.api_key.purposes)
-    if typed.of(AddressTerm) and "subjects:read" not in act.api_key.scopes:
-        raise ProblemError("scope_missing")
+    if typed.of(AddressTerm):
+        act.demand_scope("subjects:read")
     asked = log_queries.resolve(act.session, typed)
     if asked is None:
         return {"data": [], "q": None, "next_cursor": None}

@@ -110,10 +110,12 @@ def ask_for_export(act: Act, sent: SentExport) -> dict[str, Any]:
     purposes gets the entries of these. Asking is written into the audit log.
 
     A bundle is a zip about a person or a declaration: what was said, word for word, with the evidence opened, and the
-    proofs that a stranger verifies offline. Making and fetching it are looks at personal data.
+    proofs that a stranger verifies offline. Making and fetching it are looks at personal data, and take the scope
+    `subjects:read` as well.
     """
     within = act.api_key.purposes
     if sent.format == evidence_bundle.FORMAT:
+        act.demand_scope("subjects:read")
         about = About(sent.subject_id, sent.consent_id, within=within)
         export_id = evidence_bundle.ask(act.session, about=about, actor=act.actor, at=act.at)
     else:
@@ -145,6 +147,8 @@ def show_export(act: Act, *, export_id: str) -> ExportState:
 def fetch_export(act: Act, *, export_id: str) -> Response:
     """Fetch a finished file; 409 while it is not ready, 410 once it has expired or the person was erased."""
     found = _find_allowed(act, export_id)
+    if found.parameters.get("format") == evidence_bundle.FORMAT:
+        act.demand_scope("subjects:read")
     if found.status == "expired":
         raise ExportExpiredError
     if found.status != "ready":

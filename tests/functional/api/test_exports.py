@@ -256,6 +256,22 @@ class TestBundle:
         assert (shown["media_type"], shown["file_name"]) == ("application/zip", f"evidence-{person}.zip")
         assert shown["done"] == shown["total"] > 1
 
+    def test_needs_the_right_to_read_people(
+        self, system: System, make: Make, keeper: LogKeeper, database: Database, controller: str
+    ) -> None:
+        other = System(system.client, key_with(database, controller, "exports"))
+        person = kari(system)
+        keeper.publish()
+        export_id = ask(system, "bundle", subject_id=person)
+        make()
+
+        asked = other.post("/v1/exports", {"kind": "audit", "format": "bundle", "subject_id": person})
+        fetched = other.get(f"/v1/exports/{export_id}/file")
+
+        assert [(each.status_code, each.get_json()["code"]) for each in (asked, fetched)] == [
+            (403, "scope_missing")
+        ] * 2
+
     def test_of_a_declaration_is_asked_for_by_its_id(self, system: System, make: Make, keeper: LogKeeper) -> None:
         person = kari(system)
         keeper.publish()
