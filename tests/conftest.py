@@ -39,6 +39,8 @@ ROLES = Roles(app="consent_app", worker="consent_worker", retention="consent_ret
 OWNER = "consent_owner"
 DATABASE = "consent"
 PASSWORD = "known-to-everybody"
+#: The world in which there is the controller that a test is about.
+NORDLYS = "nordlys"
 
 
 T = TypeVar("T")
@@ -90,12 +92,16 @@ class Cluster:
         assert self.beginning is not None
         self.beginning.restore()
 
-    def world(self, name: str, build: Callable[[], T]) -> T:
+    def world(self, name: str, build: Callable[[], T], *, on: str = "") -> T:
         """Return what `build` returned the first time, with the database as it was after that.
 
-        For content that takes long to make and that many tests begin with; all of it is to come from `build`, and
-        nothing outside the database may have changed with it.
+        For content that many tests begin with. All of it comes from `build`, on top of the world `on` or of the start
+        of every test; where a test has more than that already, `build` adds to it. Nothing but rows and what is
+        returned may come of it.
         """
+        ground = self.worlds[on][0] if on in self.worlds else self.beginning
+        if ground is None or (on and on not in self.worlds) or not ground.is_there():
+            return build()
         if name in self.worlds:
             content, built = self.worlds[name]
             content.restore()
@@ -252,6 +258,15 @@ def sequencer_database(sequencer_url: str, lend: Lending) -> Iterator[Database]:
 def controller(database: Database) -> str:
     """Create the controller that a test is about, and return its id."""
     return builders.a_controller(database, key="nordlys")
+
+
+@pytest.fixture
+def known_controller(cluster: Cluster, database: Database) -> str:
+    """Return the id of the controller that a test is about, the same in every test that asks for this one.
+
+    It is not for tests that ask the application: what a process remembers of a controller would outlive them.
+    """
+    return cluster.world(NORDLYS, lambda: builders.a_controller(database, key="nordlys"))
 
 
 @pytest.fixture

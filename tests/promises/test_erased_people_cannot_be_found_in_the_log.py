@@ -30,7 +30,7 @@ from consent_service.vault import keys
 from tests import busy_person
 from tests.acts import Stage, contact
 from tests.builders import KARI, NOON, OLA
-from tests.conftest import Cluster
+from tests.conftest import NORDLYS, Cluster
 
 SIGNER_SEED: Final = bytes(range(32))
 TABLES: Final = (
@@ -72,7 +72,7 @@ class Erased:
 def erased(
     cluster: Cluster,
     database: Database,
-    controller: str,
+    known_controller: str,
     sequencer_database: Database,
     retention_database: Database,
     superuser_url: str,
@@ -80,9 +80,9 @@ def erased(
     """Let two people do a good deal each, and erase the first; some of it is in the log before, some comes after."""
 
     def build() -> Erased:
-        return _erase(database, controller, sequencer_database, retention_database, superuser_url)
+        return _erase(database, known_controller, sequencer_database, retention_database, superuser_url)
 
-    return cluster.world("a person was erased", build)
+    return cluster.world("a person was erased", build, on=NORDLYS)
 
 
 def _erase(

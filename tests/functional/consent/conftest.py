@@ -7,33 +7,49 @@ from consent_service.db.session import Database
 from consent_service.registry.forms import FormVersion
 from tests import builders
 from tests.acts import Stage
+from tests.conftest import NORDLYS, Cluster
 
 NEWS = ("newsletter", "email")
 OFFERS = ("offers", "email")
 TEXTS = ("newsletter", "sms")
 CLUB = ("club", "email")
+PURPOSES = "consent: purposes"
 
 
 @pytest.fixture
-def stage(database: Database, controller: str) -> Stage:
+def controller(known_controller: str) -> str:
+    """Return the controller in whose world most of these tests begin."""
+    return known_controller
+
+
+@pytest.fixture
+def stage(cluster: Cluster, database: Database, controller: str) -> Stage:
     """Let the purposes `newsletter` (e-mail, SMS) and `offers` (e-mail) demand double opt-in."""
     stage = Stage(database, controller)
-    stage.purpose("newsletter", channels=("email", "sms"))
-    stage.purpose("offers")
+
+    def build() -> None:
+        stage.purpose("newsletter", channels=("email", "sms"))
+        stage.purpose("offers")
+
+    cluster.world(PURPOSES, build, on=NORDLYS)
     return stage
 
 
 @pytest.fixture
-def form(stage: Stage) -> FormVersion:
+def form(cluster: Cluster, stage: Stage) -> FormVersion:
     """Offer all of it on one form."""
-    return stage.form(NEWS, OFFERS, TEXTS)
+    return cluster.world("consent: a form", lambda: stage.form(NEWS, OFFERS, TEXTS), on=PURPOSES)
 
 
 @pytest.fixture
-def club(stage: Stage) -> FormVersion:
+def club(cluster: Cluster, stage: Stage) -> FormVersion:
     """Let systems report a purpose without double opt-in, and the newsletter with it."""
-    stage.purpose("club", double_opt_in=False, channels=("email", "web"))
-    return stage.form(CLUB, ("club", "web"), NEWS, key="till")
+
+    def build() -> FormVersion:
+        stage.purpose("club", double_opt_in=False, channels=("email", "web"))
+        return stage.form(CLUB, ("club", "web"), NEWS, key="till")
+
+    return cluster.world("consent: a till", build, on=PURPOSES)
 
 
 @pytest.fixture

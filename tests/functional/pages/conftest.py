@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from consent_service import identifiers
 from consent_service.db.session import Database
 from tests import builders
+from tests.conftest import NORDLYS, Cluster
 from tests.functional.pages.reading import Page
 
 ORIGIN = "https://nordlys.example"
@@ -81,20 +82,32 @@ class FormUnderTest:
 
 
 @pytest.fixture
-def form(client: FlaskClient, database: Database, controller: str, clock: time_machine.Traveller) -> FormUnderTest:
+def controller(known_controller: str) -> str:
+    """Return the controller in whose world most of these tests begin."""
+    return known_controller
+
+
+@pytest.fixture
+def form(
+    client: FlaskClient, cluster: Cluster, database: Database, controller: str, clock: time_machine.Traveller
+) -> FormUnderTest:
     """Return the form of a customer club: e-mail required, phone and name optional, four boxes."""
-    with database.transaction(controller) as session:
-        builders.a_published_purpose(session, key="newsletter", channels=("email",))
-        builders.a_published_purpose(session, key="offers", channels=("sms",))
-        builders.a_published_purpose(session, key="ads", channels=("ads",))
-        builders.a_published_purpose(session, key="profiling", channels=("web",))
-        version = builders.a_form(
-            session,
-            offers=(("newsletter", "email"), ("offers", "sms"), ("ads", "ads"), ("profiling", "web")),
-            fields=(builders.EMAIL_FIELD, builders.PHONE_FIELD, builders.NAME_FIELD),
-            origins=(ORIGIN,),
-        )
-    return FormUnderTest(controller, version.form_id, client, clock)
+
+    def build() -> str:
+        with database.transaction(controller) as session:
+            builders.a_published_purpose(session, key="newsletter", channels=("email",))
+            builders.a_published_purpose(session, key="offers", channels=("sms",))
+            builders.a_published_purpose(session, key="ads", channels=("ads",))
+            builders.a_published_purpose(session, key="profiling", channels=("web",))
+            version = builders.a_form(
+                session,
+                offers=(("newsletter", "email"), ("offers", "sms"), ("ads", "ads"), ("profiling", "web")),
+                fields=(builders.EMAIL_FIELD, builders.PHONE_FIELD, builders.NAME_FIELD),
+                origins=(ORIGIN,),
+            )
+        return version.form_id
+
+    return FormUnderTest(controller, cluster.world("pages: a form", build, on=NORDLYS), client, clock)
 
 
 @pytest.fixture
