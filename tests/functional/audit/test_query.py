@@ -26,8 +26,9 @@ from tests.builders import NOON
 
 HOUR = timedelta(hours=1)
 NEWS = ("newsletter", "email")
-KEY = identifiers.new_id("key", at=NOON)
-OTHER_KEY = identifiers.new_id("key", at=NOON)
+# They name tests, and all processes of a run must give a test the same name.
+KEY = "key_01KJQ6PSG0EPWBQVG1BN23QV3T"
+OTHER_KEY = "key_01KJQ6PSG0E61S70ZK1KD0NQ5Q"
 NEWSLETTER = identifiers.new_id("pur", at=NOON)
 CLUB = identifiers.new_id("pur", at=NOON)
 PURPOSES = {"newsletter": NEWSLETTER, "club": CLUB}
