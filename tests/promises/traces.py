@@ -35,7 +35,8 @@ def dump(url: str) -> dict[str, bytes]:
     with psycopg.connect(url) as connection:
         tables = connection.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            # What other sessions keep for a while is theirs alone, and gone at their commit.
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND NOT schemaname ^@ 'pg_temp'"
         ).fetchall()
         return {f"table {name}": _copy(connection, name) for (name,) in tables}
 
