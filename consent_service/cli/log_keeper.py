@@ -37,7 +37,7 @@ from consent_service.vault import fingerprints
 from consent_service.web import logs as log_lines
 
 #: How long an entry waits for the next batch at most, and a head for the next signature, in seconds.
-PLACE_SECONDS: Final = 0.2
+PLACE_SECONDS: Final = 0.5
 SIGN_SECONDS: Final = 1.0
 #: How often a log that is refused is looked at again, and said to be.
 REFUSED_SECONDS: Final = 30.0
