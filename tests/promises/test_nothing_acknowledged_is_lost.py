@@ -60,7 +60,10 @@ class Systems:
             newcomer = f"new{turn}.{number}@kunde.example"
             if self._call("/v1/consents", self._report(newcomer, "newsletter")):
                 self.notes.promised_mails.add(newcomer)
-            if turn % 2 and self._act(person, "withdrawn", "/v1/withdrawals", {"subject": {"email": person}}):
+            # A withdrawal by somebody of whom no yes ever arrived stops the address, and the next report with it.
+            is_known = person in self.notes.last_acknowledged
+            withdrawal = {"subject": {"email": person}}
+            if turn % 2 and is_known and self._act(person, "withdrawn", "/v1/withdrawals", withdrawal):
                 self._demand_no(person)
 
     def decision(self, person: str) -> dict[str, Any]:
