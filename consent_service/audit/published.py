@@ -57,8 +57,10 @@ def get(session: Session, *, epoch: int | None = None) -> PublishedLog:
     head = logs.find_checkpoint(session, log)
     if head is None:
         raise LogUnknownError("no head of this log was signed yet")
-    # Read once more: a head that was signed since may be larger than the tree that was read before it.
-    return PublishedLog(logs.get(session, epoch=log.epoch), head)
+    if head.size > log.size:
+        # The head was signed after the tree had been read.
+        log = logs.get(session, epoch=log.epoch)
+    return PublishedLog(log, head)
 
 
 def list_epochs(session: Session) -> tuple[EpochSummary, ...]:
