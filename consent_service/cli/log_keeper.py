@@ -31,7 +31,7 @@ from consent_service.config import LogKeeperSettings
 from consent_service.crypto import keyring
 from consent_service.crypto.keyring import Keyring
 from consent_service.crypto.notes import NoteSigner
-from consent_service.db.session import Database, make_engine
+from consent_service.db.session import Database, is_away, make_engine
 from consent_service.errors import ConsentServiceError, LogCopyError, LogRefusedError, SettingsError
 from consent_service.vault import fingerprints
 from consent_service.web import logs as log_lines
@@ -224,8 +224,7 @@ class Keeper:
             known.put_off(work, controller_id, seconds=_AWAY_SECONDS)
             _log.warning("log_copy_unavailable", controller_id=controller_id, error=type(error).__name__)
         except Exception as error:
-            is_connecting = isinstance(error, OperationalError) and error.statement is None
-            if isinstance(error, DBAPIError) and (error.connection_invalidated or is_connecting):
+            if is_away(error):
                 raise
             # Another keeper may hold a row; what cannot be read stays so until somebody mends it.
             seconds = _AWAY_SECONDS if isinstance(error, OperationalError) else REFUSED_SECONDS
